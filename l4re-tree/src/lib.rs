@@ -1,0 +1,1 @@
+//! Where the configured L4Re and Fiasco build trees are.

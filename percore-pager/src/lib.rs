@@ -1,0 +1,2 @@
+//! Placeholder header; see DESIGN.
+#![no_std]
