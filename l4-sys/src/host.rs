@@ -1,0 +1,84 @@
+//! The back end under Linux: a kernel model that answers system calls.
+//!
+//! A model installs itself for a thread of the host before it runs model code there ([`enter`]);
+//! the functions of this crate then go to it. Which simulated thread is meant is the model's
+//! knowledge: it changes with every switch, and the model answers [`Kernel::utcb`] accordingly.
+
+use std::cell::Cell;
+
+use crate::cap::CapIdx;
+use crate::tag::MsgTag;
+use crate::timeout::Timeouts;
+use crate::utcb::Utcb;
+
+/// What a kernel model offers to the programs that it runs.
+pub trait Kernel {
+    /// The system call of the running simulated thread; see [`crate::syscall::invoke`].
+    fn invoke(
+        &self,
+        dest: CapIdx,
+        flags: u64,
+        label: u64,
+        tag: MsgTag,
+        timeouts: Timeouts,
+    ) -> (MsgTag, u64);
+
+    /// UTCB of the running simulated thread: 1024 bytes, aligned to 8, that stay where they are
+    /// while the thread exists.
+    fn utcb(&self) -> *mut Utcb;
+
+    /// Host address of the byte at `addr` in the running thread's address space.
+    fn at(&self, addr: u64) -> *mut u8;
+
+    /// Zeroes memory of the running thread's address space.
+    fn zero(&self, addr: u64, bytes: u64);
+
+    /// APIC id of the simulated CPU that runs.
+    fn apic_id(&self) -> u32;
+}
+
+std::thread_local! {
+    static KERNEL: Cell<Option<*const dyn Kernel>> = const { Cell::new(None) };
+}
+
+/// Makes `kernel` answer this host thread's calls; returns what answered before.
+///
+/// # Safety
+/// `kernel` stays alive and in place until it is replaced.
+pub unsafe fn enter(kernel: Option<*const dyn Kernel>) -> Option<*const dyn Kernel> {
+    KERNEL.with(|k| k.replace(kernel))
+}
+
+fn with<R>(f: impl FnOnce(&dyn Kernel) -> R) -> R {
+    let kernel = KERNEL.with(Cell::get).expect(
+        "no kernel: this code runs on Fiasco.OC or inside fiasco-model, and neither is here",
+    );
+    // SAFETY: `enter`'s caller keeps the kernel alive while it is installed.
+    f(unsafe { &*kernel })
+}
+
+pub(crate) fn invoke(
+    dest: CapIdx,
+    flags: u64,
+    label: u64,
+    tag: MsgTag,
+    timeouts: Timeouts,
+) -> (MsgTag, u64) {
+    with(|k| k.invoke(dest, flags, label, tag, timeouts))
+}
+
+pub(crate) fn utcb() -> *mut Utcb {
+    with(|k| k.utcb())
+}
+
+pub(crate) fn at(addr: u64) -> *mut u8 {
+    with(|k| k.at(addr))
+}
+
+pub(crate) fn zero(addr: u64, bytes: u64) {
+    with(|k| k.zero(addr, bytes));
+}
+
+pub(crate) fn apic_id() -> u32 {
+    with(|k| k.apic_id())
+}
