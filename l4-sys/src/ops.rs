@@ -176,8 +176,10 @@ pub mod sigma0 {
 
 /// Kernel debugger object (label [`crate::proto::DEBUGGER`]).
 pub mod debugger {
+    /// Group of operations on kernel objects, which come as an item; part of the numbers below.
+    pub const GROUP_KOBJ: u64 = 0x100;
     /// Give an object a name for the debugger.
-    pub const NAME_SET: u64 = 0;
+    pub const NAME_SET: u64 = GROUP_KOBJ;
     /// Tell the debugger where an image is loaded.
-    pub const ADD_IMAGE_INFO: u64 = 7;
+    pub const ADD_IMAGE_INFO: u64 = GROUP_KOBJ + 7;
 }

@@ -46,7 +46,7 @@ const _: () = {
 /// Not `Send`: it is the block of the thread that asked for it. Register numbers are taken modulo
 /// 64 (63 is the unused pad word), so that no value of a client can reach beyond the block and no
 /// access panics; debug builds assert.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct UtcbRef {
     block: *mut Utcb,
 }

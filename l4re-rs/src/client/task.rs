@@ -1,0 +1,103 @@
+//! Tasks: what is mapped where.
+
+use l4_sys::item::SendItem;
+use l4_sys::ops::task;
+use l4_sys::{CapRights, Fpage, MsgTag, UtcbRef, proto};
+
+use super::ipc;
+use crate::cap::{Cap, kind};
+use crate::error::{Error, Result};
+use crate::msg::Writer;
+
+/// Most flexpages that one unmap request can name.
+pub const UNMAP_BATCH: usize = l4_sys::utcb::MESSAGE_REGISTERS - 2;
+
+impl Cap<kind::Task> {
+    /// Maps `fpage` of task `from` into this task at `base`.
+    ///
+    /// # Errors
+    /// The kernel's; `Refused(NoMem)` when it has no memory for the mapping.
+    ///
+    /// # Safety
+    /// When this is the caller's own task: nothing that Rust uses is at the destination.
+    pub unsafe fn map(self, from: Cap<kind::Task>, fpage: Fpage, base: u64) -> Result<MsgTag> {
+        let tag = Writer::new(UtcbRef::current())
+            .u64(task::MAP)
+            .u64(base)
+            .u64(fpage.0)
+            .item(SendItem::plain(from.fpage(CapRights::RWS)))
+            .finish(proto::TASK)
+            .map_err(|_| Error::NoRoom)?;
+        ipc::call(self, tag)
+    }
+
+    /// Takes away from all other tasks what they got, directly or not, from this task's `pages`
+    /// (at most [`UNMAP_BATCH`] at once); this task keeps its own. Flushes once per flexpage.
+    ///
+    /// # Errors
+    /// `NoRoom` for too many pages; the kernel's.
+    pub fn unmap_from_others(self, pages: &[Fpage]) -> Result<()> {
+        self.unmap_with(pages, task::OTHER_SPACES)
+    }
+
+    /// Takes `pages` away from this task and from everybody who got them from here.
+    ///
+    /// # Errors
+    /// As [`Cap::unmap_from_others`].
+    ///
+    /// # Safety
+    /// When this is the caller's own task: nothing that Rust uses lies in memory pages named.
+    pub unsafe fn unmap(self, pages: &[Fpage]) -> Result<()> {
+        self.unmap_with(pages, task::ALL_SPACES)
+    }
+
+    /// Empties a slot of this task; the object dies when this was the last counted capability.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn release<K>(self, cap: Cap<K>) -> Result<()> {
+        self.unmap_with(&[cap.fpage(CapRights::RWSD)], task::ALL_SPACES)
+    }
+
+    /// Deletes the object behind a slot of this task (needs the D right) and empties the slot.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn delete<K>(self, cap: Cap<K>) -> Result<()> {
+        self.unmap_with(&[cap.fpage(CapRights::RWSD)], task::DELETE_OBJ)
+    }
+
+    fn unmap_with(self, pages: &[Fpage], flags: u64) -> Result<()> {
+        let mut w = Writer::new(UtcbRef::current()).u64(task::UNMAP).u64(flags);
+        for p in pages {
+            w = w.u64(p.0);
+        }
+        let tag = w.finish(proto::TASK).map_err(|_| Error::NoRoom)?;
+        ipc::call(self, tag).map(|_| ())
+    }
+
+    /// Whether a slot of this task holds a capability.
+    #[must_use]
+    pub fn is_valid<K>(self, cap: Cap<K>) -> bool {
+        let w = Writer::new(UtcbRef::current())
+            .u64(task::CAP_INFO)
+            .u64(cap.idx().raw());
+        match w.finish(proto::TASK) {
+            Ok(tag) => ipc::call(self, tag).is_ok_and(|t| t.label() > 0),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether two slots of this task hold capabilities for one object.
+    #[must_use]
+    pub fn is_same<K, L>(self, a: Cap<K>, b: Cap<L>) -> bool {
+        let w = Writer::new(UtcbRef::current())
+            .u64(task::CAP_INFO)
+            .u64(a.idx().raw())
+            .u64(b.idx().raw());
+        match w.finish(proto::TASK) {
+            Ok(tag) => ipc::call(self, tag).is_ok_and(|t| t.label() == 1),
+            Err(_) => false,
+        }
+    }
+}
