@@ -1,0 +1,337 @@
+//! The plugin's arguments: parsed by the plugin, printed by the tools that start QEMU.
+//!
+//! One type for both directions, so that the tool cannot write what the plugin does not read.
+//! QEMU splits the option string at commas and hands over `key=value` pairs; a comma inside a value
+//! is doubled. Repeated keys add up.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// What opens the first window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arm {
+    /// The guest's start marker.
+    #[default]
+    Marker,
+    /// The first instruction of the machine; the window closes at the end of the run. The guest's
+    /// markers then only nest inside it.
+    Boot,
+}
+
+/// A program image by which code is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageArg {
+    /// Name in the output: no comma, colon, quote or control character.
+    pub name: String,
+    /// The ELF file as the guest loads it.
+    pub path: PathBuf,
+}
+
+/// Code whose instructions are reported in a part of their own, out of the program's figure:
+/// clearing loops, idle loops, spinning at a benchmark's barrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// Name of the part in the output, for example `zero`, `idle` or `spin`.
+    pub part: String,
+    /// First address, as linked.
+    pub lo: u64,
+    /// First address after the code.
+    pub hi: u64,
+    /// The image that the addresses belong to; `None` takes them as run-time addresses (kernel).
+    pub image: Option<String>,
+}
+
+/// All arguments of the plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Where the result goes; written when a window closes and at exit.
+    pub out: PathBuf,
+    /// Program images.
+    pub images: Vec<ImageArg>,
+    /// Entry addresses of the page-fault handler. Empty: page faults are not counted, and the
+    /// output says so by leaving the column empty.
+    pub page_fault: Vec<u64>,
+    /// Code reported apart.
+    pub apart: Vec<Apart>,
+    /// What opens the first window.
+    pub arm: Arm,
+}
+
+/// Why an argument was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ArgError {
+    /// Not of the form `key=value`.
+    #[error("`{0}` is not of the form key=value")]
+    NotPair(String),
+    /// No such key.
+    #[error("unknown key `{0}` (known: out, elf, pf, apart, arm)")]
+    UnknownKey(String),
+    /// The value does not fit its key.
+    #[error("`{key}={value}`: {what}")]
+    BadValue {
+        /// The key.
+        key: &'static str,
+        /// The value as given.
+        value: String,
+        /// What was expected.
+        what: &'static str,
+    },
+    /// `out=` is missing.
+    #[error("out=FILE is missing")]
+    NoOut,
+    /// An `apart` names an image that no `elf` gives.
+    #[error("apart names the image `{0}`, which no elf= gives")]
+    NoImage(String),
+    /// Two images have one name.
+    #[error("two images are named `{0}`")]
+    TwiceNamed(String),
+}
+
+impl Config {
+    /// Reads the `key=value` pairs that QEMU hands over.
+    ///
+    /// # Errors
+    /// The first pair that cannot be understood, or what is missing at the end.
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = &'a str>) -> Result<Self, ArgError> {
+        let mut config = Config::default();
+        for pair in pairs {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| ArgError::NotPair(pair.to_owned()))?;
+            match key {
+                "out" => config.out = value.into(),
+                "elf" => config.images.push(parse_image(value)?),
+                "pf" => config
+                    .page_fault
+                    .push(parse_addr(value).ok_or_else(|| bad("pf", value, "expected 0xADDRESS"))?),
+                "apart" => config.apart.push(parse_apart(value)?),
+                "arm" => {
+                    config.arm = match value {
+                        "marker" => Arm::Marker,
+                        "boot" => Arm::Boot,
+                        _ => return Err(bad("arm", value, "expected marker or boot")),
+                    }
+                }
+                _ => return Err(ArgError::UnknownKey(key.to_owned())),
+            }
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ArgError> {
+        if self.out.as_os_str().is_empty() {
+            return Err(ArgError::NoOut);
+        }
+        for (i, image) in self.images.iter().enumerate() {
+            if self.images[..i]
+                .iter()
+                .any(|other| other.name == image.name)
+            {
+                return Err(ArgError::TwiceNamed(image.name.clone()));
+            }
+        }
+        for image in self.apart.iter().filter_map(|apart| apart.image.as_ref()) {
+            if !self.images.iter().any(|known| known.name == *image) {
+                return Err(ArgError::NoImage(image.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The pairs that [`Config::parse`] reads back to an equal value.
+    pub fn pairs(&self) -> Vec<String> {
+        let mut pairs = vec![format!("out={}", self.out.display())];
+        for image in &self.images {
+            pairs.push(format!("elf={}:{}", image.name, image.path.display()));
+        }
+        for addr in &self.page_fault {
+            pairs.push(format!("pf={addr:#x}"));
+        }
+        for apart in &self.apart {
+            let mut pair = format!("apart={}:{:#x}-{:#x}", apart.part, apart.lo, apart.hi);
+            if let Some(image) = &apart.image {
+                let _ = write!(pair, ":{image}");
+            }
+            pairs.push(pair);
+        }
+        if self.arm == Arm::Boot {
+            pairs.push("arm=boot".to_owned());
+        }
+        pairs
+    }
+
+    /// The value of QEMU's `-plugin` option that loads `plugin` with these arguments.
+    pub fn qemu_option(&self, plugin: &std::path::Path) -> String {
+        let mut option = plugin.display().to_string().replace(',', ",,");
+        for pair in self.pairs() {
+            option.push(',');
+            option.push_str(&pair.replace(',', ",,"));
+        }
+        option
+    }
+}
+
+fn bad(key: &'static str, value: &str, what: &'static str) -> ArgError {
+    ArgError::BadValue {
+        key,
+        value: value.to_owned(),
+        what,
+    }
+}
+
+/// A name that needs no quoting in the output.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| !c.is_control() && !c.is_whitespace() && !",:\"'|".contains(c))
+}
+
+fn parse_addr(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+fn parse_image(value: &str) -> Result<ImageArg, ArgError> {
+    let (name, path) = value
+        .split_once(':')
+        .ok_or_else(|| bad("elf", value, "expected NAME:PATH"))?;
+    if !is_name(name) || path.is_empty() {
+        return Err(bad("elf", value, "expected NAME:PATH"));
+    }
+    Ok(ImageArg {
+        name: name.to_owned(),
+        path: path.into(),
+    })
+}
+
+fn parse_apart(value: &str) -> Result<Apart, ArgError> {
+    const WHAT: &str = "expected PART:0xLO-0xHI[:IMAGE] with LO below HI";
+    let fail = || bad("apart", value, WHAT);
+    let mut fields = value.splitn(3, ':');
+    let part = fields
+        .next()
+        .filter(|part| is_name(part))
+        .ok_or_else(fail)?;
+    let (lo, hi) = fields
+        .next()
+        .and_then(|range| range.split_once('-'))
+        .ok_or_else(fail)?;
+    let (lo, hi) = parse_addr(lo).zip(parse_addr(hi)).ok_or_else(fail)?;
+    let image = fields.next().map(str::to_owned);
+    if lo >= hi || image.as_deref().is_some_and(|image| !is_name(image)) {
+        return Err(fail());
+    }
+    Ok(Apart {
+        part: part.to_owned(),
+        lo,
+        hi,
+        image,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_every_key() {
+        let config = Config::parse([
+            "out=/tmp/x.csv",
+            "elf=moe:/build/moe",
+            "pf=0xfffffffff0002590",
+            "apart=zero:0x2fb20-0x2fbf2:moe",
+            "apart=idle:0xfffffffff0023a60-0xfffffffff0023be2",
+            "arm=boot",
+        ])
+        .unwrap();
+        assert_eq!(config.page_fault, [0xffff_ffff_f000_2590]);
+        assert_eq!(config.apart[0].image.as_deref(), Some("moe"));
+        assert_eq!(config.apart[1].image, None);
+        assert_eq!(config.arm, Arm::Boot);
+    }
+
+    #[test]
+    fn refuses_with_the_reason() {
+        let parse = |pair: &'static str| Config::parse(["out=x", pair]).unwrap_err();
+        assert_eq!(Config::parse([]), Err(ArgError::NoOut));
+        assert_eq!(parse("out"), ArgError::NotPair("out".into()));
+        assert_eq!(parse("elves=x"), ArgError::UnknownKey("elves".into()));
+        assert_eq!(
+            parse("apart=z:0x1-0x2:moe"),
+            ArgError::NoImage("moe".into())
+        );
+        for pair in [
+            "elf=moe",
+            "elf=:x",
+            "elf=a b:x",
+            "elf=a:",
+            "pf=12",
+            "pf=0xg",
+            "arm=off",
+        ] {
+            assert!(matches!(parse(pair), ArgError::BadValue { .. }), "{pair}");
+        }
+        for value in [
+            "z",
+            "z:0x1",
+            "z:0x2-0x2",
+            "z:0x3-0x2",
+            ":0x1-0x2",
+            "z:1-2",
+            "z:0x1-0x2:",
+        ] {
+            let pair = format!("apart={value}");
+            let error = Config::parse(["out=x", &pair]).unwrap_err();
+            assert!(
+                matches!(error, ArgError::BadValue { key: "apart", .. }),
+                "{pair}"
+            );
+        }
+        let twice = Config::parse(["out=x", "elf=a:1", "elf=a:2"]);
+        assert_eq!(twice, Err(ArgError::TwiceNamed("a".into())));
+    }
+
+    #[test]
+    fn doubles_commas_for_qemu() {
+        let config = Config {
+            out: "/a,b".into(),
+            ..Config::default()
+        };
+        assert_eq!(config.qemu_option("/p,q.so".as_ref()), "/p,,q.so,out=/a,,b");
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_read_back(
+            names in proptest::collection::hash_set("[a-z0-9._-]{1,8}", 0..4),
+            faults in proptest::collection::vec(any::<u64>(), 0..3),
+            ranges in proptest::collection::vec((any::<u32>(), 1u64..9999, any::<usize>()), 0..4),
+            boot in any::<bool>(),
+        ) {
+            let images: Vec<_> = names
+                .into_iter()
+                .map(|name| ImageArg { path: format!("/x,y:/{name}").into(), name })
+                .collect();
+            let apart = ranges
+                .into_iter()
+                .map(|(lo, len, pick)| Apart {
+                    part: "p".into(),
+                    lo: lo.into(),
+                    hi: u64::from(lo) + len,
+                    image: images.get(pick % 5).map(|image| image.name.clone()),
+                })
+                .collect();
+            let arm = if boot { Arm::Boot } else { Arm::Marker };
+            let config = Config { out: "/o".into(), images, page_fault: faults, apart, arm };
+            let pairs = config.pairs();
+            prop_assert_eq!(Config::parse(pairs.iter().map(String::as_str)), Ok(config));
+        }
+
+        #[test]
+        fn any_text_is_answered(pairs in proptest::collection::vec(".{0,30}", 0..5)) {
+            let _ = Config::parse(pairs.iter().map(String::as_str));
+        }
+    }
+}
