@@ -1,2 +1,4 @@
 //! Placeholder header; see DESIGN.
 #![no_std]
+
+pub mod map;
