@@ -53,7 +53,7 @@ pub struct Info {
 pub const CB_NO_REGS: c_int = 0;
 /// Inline operation: add to a 64-bit cell.
 pub const INLINE_ADD_U64: c_int = 0;
-/// Memory callbacks: stores only.
+/// Memory callbacks: stores only. QEMU 7.2 calls back for loads all the same.
 pub const MEM_W: c_int = 2;
 
 /// Called when a block or instruction is run.
@@ -117,6 +117,8 @@ api! {
     insn_haddr = b"qemu_plugin_insn_haddr\0": fn(*const Insn) -> *const c_void;
     /// Binary logarithm of the size of the access in bytes.
     mem_size_shift = b"qemu_plugin_mem_size_shift\0": fn(u32) -> c_uint;
+    /// Whether the access is a store.
+    mem_is_store = b"qemu_plugin_mem_is_store\0": fn(u32) -> bool;
     /// Where the access went; null if unknown.
     mem_hwaddr = b"qemu_plugin_get_hwaddr\0": fn(u32, u64) -> *const HwAddr;
     /// Whether a device was accessed.

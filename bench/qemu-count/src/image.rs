@@ -16,12 +16,15 @@
 //! Limits: two instances of one program, and two programs with byte-equal pages, cannot be told
 //! apart; the latter are named together (`a|b`). A shared library is named as itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use object::{Object, ObjectSegment, SegmentFlags, elf};
 
 /// Size of a guest page in bytes.
 const PAGE: u64 = 4096;
+/// Bytes of blocks that must agree before code is called a program's: a block of two or three bytes,
+/// say a return, is found in nearly every image by chance.
+const PROOF: u64 = 64;
 
 /// Index of an image, in the order of addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +85,8 @@ struct Candidate {
 struct Page {
     vaddr: u64,
     candidates: Vec<Candidate>,
+    /// Length in bytes of each block seen, by its offset: what the candidates rest on.
+    seen: HashMap<u16, u16>,
 }
 
 impl Page {
@@ -92,6 +97,11 @@ impl Page {
             .iter()
             .all(|candidate| candidate.image == first)
             .then_some(first)
+    }
+
+    /// Bytes of blocks seen; blocks that overlap count twice.
+    fn seen_bytes(&self) -> u64 {
+        self.seen.values().map(|len| u64::from(*len)).sum()
     }
 
     /// Distance of the page from where `candidate` is linked.
@@ -180,7 +190,9 @@ impl Images {
                 .filter(|candidate| self.holds(*candidate, offset, bytes))
                 .collect();
             if !agreed.is_empty() {
-                self.pages[id.0 as usize].candidates = agreed;
+                let known = &mut self.pages[id.0 as usize];
+                known.candidates = agreed;
+                known.seen.insert(offset as u16, bytes.len() as u16);
                 return id;
             }
         }
@@ -192,6 +204,7 @@ impl Images {
         self.pages.push(Page {
             vaddr: page * PAGE,
             candidates,
+            seen: HashMap::from([(offset as u16, bytes.len() as u16)]),
         });
         self.current.insert((place.frame, page), id);
         id
@@ -208,29 +221,25 @@ impl Images {
 
     /// What is known now of the pages' images.
     pub fn owners(&self) -> Owners {
-        let mut loaded = HashSet::new();
-        for page in self.pages.iter().filter(|page| page.only().is_some()) {
-            loaded.extend(page.candidates.iter().map(|c| (c.image, page.bias(c))));
-        }
-        let owners = self.pages.iter().map(|page| {
-            let images = |certain: bool| {
-                let fits = |c: &&Candidate| !certain || loaded.contains(&(c.image, page.bias(c)));
-                let mut images: Vec<_> = page
-                    .candidates
-                    .iter()
-                    .filter(fits)
-                    .map(|c| c.image)
-                    .collect();
-                images.sort_unstable();
-                images.dedup();
-                images
-            };
-            let certain = images(true);
-            if certain.is_empty() {
-                images(false)
-            } else {
-                certain
+        let mut proof: HashMap<(ImageId, u64), u64> = HashMap::new();
+        for page in &self.pages {
+            if let (Some(image), Some(first)) = (page.only(), page.candidates.first()) {
+                *proof.entry((image, page.bias(first))).or_default() += page.seen_bytes();
             }
+        }
+        let loaded = |page: &Page, candidate: &Candidate| {
+            let proof = proof.get(&(candidate.image, page.bias(candidate)));
+            proof.is_some_and(|bytes| *bytes >= PROOF)
+        };
+        let owners = self.pages.iter().map(|page| {
+            let certain = page.candidates.iter().filter(|c| loaded(page, c));
+            let mut images: Vec<_> = certain.map(|c| c.image).collect();
+            if images.is_empty() && page.seen_bytes() >= PROOF {
+                images = page.candidates.iter().map(|c| c.image).collect();
+            }
+            images.sort_unstable();
+            images.dedup();
+            images
         });
         Owners(owners.collect())
     }

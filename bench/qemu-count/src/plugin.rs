@@ -243,8 +243,15 @@ extern "C" fn stored(vcpu: c_uint, info: u32, _vaddr: u64, data: *mut c_void) {
     if let Some(plugin) = armed() {
         let (slot, metric) = unpack(data);
         // SAFETY: `info` is of the access that this callback is for.
-        let shift = unsafe { (plugin.api.mem_size_shift)(info) };
-        plugin.counters.add(vcpu, slot, metric, 1 << shift);
+        let (is_store, shift) = unsafe {
+            (
+                (plugin.api.mem_is_store)(info),
+                (plugin.api.mem_size_shift)(info),
+            )
+        };
+        if is_store {
+            plugin.counters.add(vcpu, slot, metric, 1 << shift);
+        }
     }
 }
 
@@ -258,7 +265,10 @@ extern "C" fn icr(vcpu: c_uint, info: u32, vaddr: u64, data: *mut c_void) {
     // SAFETY: `info` and `vaddr` are of the access that this callback is for.
     let hit = unsafe {
         let place = (api.mem_hwaddr)(info, vaddr);
-        !place.is_null() && (api.hwaddr_is_io)(place) && (api.hwaddr_phys)(place) == ICR
+        !place.is_null()
+            && (api.mem_is_store)(info)
+            && (api.hwaddr_is_io)(place)
+            && (api.hwaddr_phys)(place) == ICR
     };
     if hit {
         plugin.counters.add(vcpu, unpack(data).0, Metric::Ipis, 1);

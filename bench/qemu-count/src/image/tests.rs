@@ -51,8 +51,8 @@ fn equal_addresses_differ_by_bytes() {
         vaddr: 0x40_1010,
         frame,
     };
-    let page_a = images.locate(at(1), &a[0x1010..0x1020]);
-    let page_b = images.locate(at(2), &b[0x1010..0x1020]);
+    let page_a = images.locate(at(1), &a[0x1010..0x1050]);
+    let page_b = images.locate(at(2), &b[0x1010..0x1050]);
     assert_eq!(name(&images, page_a), "a");
     assert_eq!(name(&images, page_b), "b");
     let none = images.locate(at(3), &[0; 16]);
@@ -65,7 +65,7 @@ fn equal_addresses_differ_by_bytes() {
         vaddr: 0x50_1010,
         frame: 4,
     };
-    assert_eq!(images.locate(moved, &a[0x1010..0x1020]), PageId::OTHER);
+    assert_eq!(images.locate(moved, &a[0x1010..0x1050]), PageId::OTHER);
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn a_page_narrows_and_keeps_its_number() {
         vaddr: 0x7fff_0000 + offset,
         frame: 9,
     };
-    let page = images.locate(at(0x100), &a[0x100..0x108]);
+    let page = images.locate(at(0x100), &a[0x100..0x140]);
     assert_eq!(name(&images, page), "a|b");
     assert_eq!(images.owners().only(page), None);
-    assert_eq!(images.locate(at(0x900), &a[0x900..0x908]), page);
+    assert_eq!(images.locate(at(0x900), &a[0x900..0x940]), page);
     assert_eq!(name(&images, page), "a");
     assert_eq!(images.owners().only(page), images.find("a"));
     assert_eq!(
@@ -96,7 +96,7 @@ fn a_page_narrows_and_keeps_its_number() {
 fn neighbours_tell_a_doubtful_page() {
     let mut images = Images::default();
     let (a, mut b) = (code(1, 8192), code(2, 8192));
-    b[0x1100..0x1110].copy_from_slice(&a[0x1100..0x1110]);
+    b[0x1100..0x1140].copy_from_slice(&a[0x1100..0x1140]);
     images.add("a", &elf(DYN, 0, &a)).unwrap();
     images.add("b", &elf(DYN, 0, &b)).unwrap();
     let doubtful = images.locate(
@@ -104,7 +104,7 @@ fn neighbours_tell_a_doubtful_page() {
             vaddr: 0x5100,
             frame: 1,
         },
-        &a[0x1100..0x1110],
+        &a[0x1100..0x1140],
     );
     assert_eq!(name(&images, doubtful), "a|b");
     // `b` runs elsewhere: no proof that it is at this place.
@@ -113,7 +113,7 @@ fn neighbours_tell_a_doubtful_page() {
             vaddr: 0x9000,
             frame: 2,
         },
-        &b[..16],
+        &b[..64],
     );
     assert_eq!(name(&images, doubtful), "a|b");
     let sure = images.locate(
@@ -121,12 +121,31 @@ fn neighbours_tell_a_doubtful_page() {
             vaddr: 0x4000,
             frame: 3,
         },
-        &a[..16],
+        &a[..64],
     );
     assert_eq!(
         (name(&images, sure), name(&images, doubtful)),
         ("a".into(), "a".into())
     );
+}
+
+#[test]
+fn a_few_bytes_prove_nothing() {
+    let mut images = Images::default();
+    let a = code(1, 4096);
+    images.add("a", &elf(DYN, 0, &a)).unwrap();
+    let at = |offset: u64| Place {
+        vaddr: 0x9000 + offset,
+        frame: 1,
+    };
+    // The same block again is no more proof, another one is.
+    for _ in 0..3 {
+        let page = images.locate(at(0), &a[..40]);
+        assert_eq!(name(&images, page), "other");
+        assert_eq!(images.owners().only(page), None);
+    }
+    let page = images.locate(at(50), &a[50..80]);
+    assert_eq!(name(&images, page), "a");
 }
 
 #[test]
@@ -139,8 +158,8 @@ fn a_refilled_frame_is_another_page() {
         vaddr: 0x1000,
         frame: 1,
     };
-    let first = images.locate(at, &a[..16]);
-    let second = images.locate(at, &b[..16]);
+    let first = images.locate(at, &a[..64]);
+    let second = images.locate(at, &b[..64]);
     assert_ne!(first, second);
     assert_eq!(name(&images, first), "a");
     assert_eq!(name(&images, second), "b");
@@ -171,7 +190,7 @@ fn segments_need_not_start_at_a_page() {
             vaddr: 0x2000,
             frame: 2,
         },
-        &a[0xdd0..0xdd8],
+        &a[0xdd0..0xe10],
     );
     assert_eq!(first, over);
     assert_ne!(first, second);
