@@ -13,7 +13,7 @@
 //!   thread through [`host::enter`] answers. Servers are linked unchanged in both.
 //!
 //! What the numbers are checked against: `static` assertions in each file pin sizes and offsets;
-//! when an L4Re build tree is configured, `tests/abi.rs` proves every constant, size and offset
+//! when an L4Re build tree is configured, `tests/abi` proves every constant, size and offset
 //! equal to the tree's own headers.
 #![no_std]
 

@@ -15,7 +15,8 @@ impl Timeout {
     pub const MAX_US: u64 = (1 << 41) - 1;
 
     /// The shortest timeout of at least `us` microseconds; above [`Timeout::MAX_US`] it is
-    /// [`Timeout::NEVER`].
+    /// [`Timeout::NEVER`]. The last 2^31 - 1 values up to there have no timeout as long as they
+    /// ask for and give the longest finite one, 1023 * 2^31, as upstream's function does.
     #[must_use]
     pub const fn from_us(us: u64) -> Self {
         if us == 0 {
@@ -30,10 +31,11 @@ impl Timeout {
         if man > 0x3ff {
             // Rounding up carried into an eleventh bit.
             if exp == 31 {
-                return Timeout::NEVER;
+                man = 0x3ff;
+            } else {
+                exp += 1;
+                man = us.div_ceil(1 << exp);
             }
-            exp += 1;
-            man = us.div_ceil(1 << exp);
         }
         Timeout(((exp as u16) << 10) | man as u16)
     }
@@ -129,6 +131,8 @@ mod tests {
         }
         assert_eq!(Timeout::from_us(0), Timeout::ZERO);
         assert_eq!(Timeout::ZERO.us(), Some(0));
+        assert_eq!(Timeout::from_us(Timeout::MAX_US).us(), Some(1023 << 31));
+        assert_eq!(Timeout::from_us(Timeout::MAX_US + 1).us(), None);
         assert_eq!(Timeout::from_us(u64::MAX).us(), None);
     }
 
