@@ -1,2 +1,7 @@
-//! The host tool.
-fn main() {}
+//! The host tool; everything is in the library of the same name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    percore::run()
+}
