@@ -12,5 +12,6 @@ pub mod namespace;
 pub mod rm;
 pub mod scheduler;
 pub mod sigma0;
+pub mod sigma0_ext;
 pub mod task;
 pub mod thread;

@@ -1,0 +1,53 @@
+//! Clients of their own: gates that the factory request makes (S0-FAC).
+
+use l4_sys::{CapIdx, Errno};
+use l4re_rs::cap::{Cap, kind};
+
+/// Highest slot number that fits an owner number.
+const LAST_SLOT: u64 = 0xfff;
+
+/// Makes the gates. Slot, owner number and label of a client are one number; none is used twice.
+#[derive(Debug)]
+pub struct Clients {
+    next: u64,
+}
+
+impl Clients {
+    /// The first client gets slot 12.
+    #[must_use]
+    pub const fn new() -> Self {
+        Clients {
+            next: CapIdx::FIRST_FREE.slot(),
+        }
+    }
+
+    /// How many have been made.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.next - CapIdx::FIRST_FREE.slot()
+    }
+
+    /// A gate for a new client, in a slot of ours.
+    ///
+    /// # Errors
+    /// `NoMem` when numbers or the kernel's memory have run out. The number is then still free:
+    /// unlike upstream (BUG-18) the client hears of it and no empty capability is sent.
+    pub fn create(&mut self) -> Result<Cap<kind::Gate>, Errno> {
+        if self.next > LAST_SLOT {
+            return Err(Errno::NoMem);
+        }
+        let gate = Cap::new(CapIdx::from_slot(self.next));
+        let factory = Cap::<kind::Factory>::new(CapIdx::FACTORY);
+        factory
+            .create_gate(self.next << 4, Cap::new(CapIdx::THREAD), gate)
+            .map_err(|_| Errno::NoMem)?;
+        self.next += 1;
+        Ok(gate)
+    }
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self::new()
+    }
+}

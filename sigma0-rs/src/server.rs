@@ -1,0 +1,245 @@
+//! The server: from a message to its answer.
+//!
+//! One thread, one message at a time, no state between messages but the maps, the number of the
+//! next client, and the memory that waits to be zeroed. The paths that programs take often (page
+//! fault, RAM, I/O memory) do nothing but decode, look up, and fill in one item.
+
+use l4_sys::item::{Caching, SendItem};
+use l4_sys::{CapIdx, CapRights, Errno, Fpage, MemRights, MsgTag, Timeout, UtcbRef, proto};
+use l4re_rs::Cap;
+use l4re_rs::cap::kind;
+use l4re_rs::fault::PageFault;
+use l4re_rs::log::LineLog;
+use l4re_rs::server::{Incoming, Outcome, Service};
+
+use crate::clients::Clients;
+use crate::map::{MapError, MapId, OwnerId, Range, Regions, Rights};
+use crate::request::{Block, Request};
+use crate::scrub::Scrubber;
+use crate::topology::Topology;
+use crate::{dump, ext, meta, ports};
+
+/// Right bit in a label: the caller's capability has W.
+pub const LABEL_W: u64 = 1;
+/// Right bit in a label: the caller's capability has S.
+pub const LABEL_S: u64 = 2;
+
+/// Everything that sigma0 knows.
+pub struct Sigma0 {
+    pub(crate) maps: Regions,
+    pub(crate) topology: &'static Topology,
+    pub(crate) scrubber: Scrubber,
+    pub(crate) clients: Clients,
+    pub(crate) log: LineLog,
+    pub(crate) kip: u64,
+    /// Messages answered without an error, and with one.
+    pub(crate) served: u64,
+    pub(crate) refused: u64,
+}
+
+/// Who sent a message, and what the capability it came through allows.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    pub(crate) owner: OwnerId,
+    label: u64,
+}
+
+impl Sender {
+    /// The low four bits of a label are rights and zero, the rest is the owner number. Labels are
+    /// sigma0's own numbers, made by `clients` or by the kernel for the root task.
+    #[inline(always)]
+    fn from_label(label: u64) -> Option<Sender> {
+        let number = u16::try_from(label >> 4).ok()?;
+        Some(Sender {
+            owner: OwnerId::new(number)?,
+            label,
+        })
+    }
+
+    /// Whether the capability carries the right to create.
+    pub(crate) fn may_create(self) -> bool {
+        self.label & LABEL_S != 0
+    }
+}
+
+/// What one message comes to: the tag of the answer that is in the UTCB, or an error.
+pub(crate) type Answer = Result<MsgTag, Errno>;
+
+/// An answer of one item and no words.
+#[inline(always)]
+fn item(utcb: UtcbRef, item: SendItem) -> MsgTag {
+    utcb.set_mr(0, item.control);
+    utcb.set_mr(1, item.fpage.0);
+    MsgTag::plain(0, 0, 1)
+}
+
+/// Memory at its own address: what every mapping of sigma0 is (CL-09).
+#[inline(always)]
+pub(crate) fn memory(address: u64, order: u32, rights: Rights, caching: Caching) -> SendItem {
+    let rights = MemRights::from_bits_retain(rights.bits());
+    SendItem::mem(address, caching, Fpage::mem(address, order, rights))
+}
+
+impl Sigma0 {
+    /// Runs `op` on the maps; if it fails while given-back memory waits to be zeroed, makes that
+    /// memory free and tries once more.
+    #[inline(always)]
+    pub(crate) fn with_all_memory<T>(
+        &mut self,
+        mut op: impl FnMut(&mut Regions) -> Result<T, MapError>,
+    ) -> Result<T, Errno> {
+        if let Ok(v) = op(&mut self.maps) {
+            return Ok(v);
+        }
+        if self.scrubber.is_idle() || !self.scrubber.finish(&mut self.maps) {
+            return Err(Errno::NoMem);
+        }
+        op(&mut self.maps).map_err(|_| Errno::NoMem)
+    }
+
+    #[inline(always)]
+    fn page_fault(&mut self, utcb: UtcbRef, tag: MsgTag, from: Sender) -> Answer {
+        if tag.words() < 1 {
+            return Err(Errno::MsgTooShort);
+        }
+        let fault = PageFault::decode(utcb.mr(0));
+        let need = Rights::from_bits(fault.access.bits());
+        let page = fault.address & !(l4_sys::PAGE_SIZE - 1);
+        let range = Range::block(page, l4_sys::PAGE_SHIFT as u8).ok_or(Errno::NoMem)?;
+        let rights =
+            self.with_all_memory(|maps| maps.claim_keeping(MapId::Ram, range, from.owner, need))?;
+        Ok(item(
+            utcb,
+            memory(page, l4_sys::PAGE_SHIFT, rights, Caching::Cached),
+        ))
+    }
+
+    #[inline(always)]
+    fn sigma0_request(&mut self, utcb: UtcbRef, tag: MsgTag, from: Sender) -> Answer {
+        match Request::decode(utcb, tag)? {
+            Request::Ram(block) => {
+                self.with_all_memory(|maps| {
+                    maps.claim(MapId::Ram, block.range(), from.owner, Rights::RWX)
+                })?;
+                Ok(item(
+                    utcb,
+                    self.block_item(block, Rights::RWX, Caching::Cached),
+                ))
+            }
+            Request::IoMemory { block, cached } => {
+                let state = self
+                    .maps
+                    .inside(MapId::Io, block.range())
+                    .ok_or(Errno::NoMem)?;
+                let caching = if cached {
+                    Caching::Cached
+                } else {
+                    Caching::Uncached
+                };
+                Ok(item(utcb, self.block_item(block, state.rights(), caching)))
+            }
+            Request::AnyRam { order } => {
+                let block = self.with_all_memory(|maps| {
+                    maps.alloc(MapId::Ram, order, from.owner, Rights::RWX)
+                })?;
+                let order = u32::from(order);
+                Ok(item(
+                    utcb,
+                    memory(block.start(), order, Rights::RWX, Caching::Cached),
+                ))
+            }
+            Request::Kip => Ok(item(
+                utcb,
+                memory(self.kip, l4_sys::PAGE_SHIFT, Rights::RX, Caching::Cached),
+            )),
+            Request::Dump => {
+                let _ = dump::pool(&mut self.log, &self.maps);
+                let _ = dump::maps(&mut self.log, &self.maps);
+                Ok(MsgTag::plain(0, 0, 0))
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn block_item(&self, block: Block, rights: Rights, caching: Caching) -> SendItem {
+        memory(block.range().start(), block.order(), rights, caching)
+    }
+
+    fn factory_request(&mut self, utcb: UtcbRef, tag: MsgTag, from: Sender) -> Answer {
+        if !from.may_create() {
+            return Err(Errno::Perm);
+        }
+        if tag.words() < 1 {
+            return Err(Errno::MsgTooShort);
+        }
+        if utcb.mr(0).cast_signed() != proto::SIGMA0 {
+            return Err(Errno::NoDev);
+        }
+        let gate = self.clients.create()?;
+        Ok(item(utcb, SendItem::plain(gate.fpage(CapRights::RWS))))
+    }
+
+    fn port_fault(&mut self, utcb: UtcbRef, tag: MsgTag, from: Sender) -> Answer {
+        if tag.words() < 1 {
+            return Err(Errno::MsgTooShort);
+        }
+        let fpage = Fpage(utcb.mr(0));
+        ports::claim(&mut self.maps, fpage, from.owner)?;
+        Ok(item(
+            utcb,
+            SendItem::plain(Fpage::io(fpage.number(), fpage.order())),
+        ))
+    }
+
+    fn rare(&mut self, utcb: UtcbRef, tag: MsgTag, from: Sender) -> Answer {
+        match tag.label() {
+            proto::FACTORY => self.factory_request(utcb, tag, from),
+            proto::IO_PAGE_FAULT => self.port_fault(utcb, tag, from),
+            proto::META => meta::answer(utcb, tag),
+            ext::PROTOCOL => ext::answer(self, utcb, tag, from),
+            _ => Err(Errno::BadProto),
+        }
+    }
+
+    #[inline(always)]
+    fn answer(&mut self, msg: Incoming) -> Answer {
+        let from = Sender::from_label(msg.label).ok_or(Errno::Perm)?;
+        match msg.tag.label() {
+            proto::PAGE_FAULT => self.page_fault(msg.utcb, msg.tag, from),
+            proto::SIGMA0 => self.sigma0_request(msg.utcb, msg.tag, from),
+            _ => self.rare(msg.utcb, msg.tag, from),
+        }
+    }
+}
+
+impl Service for Sigma0 {
+    #[inline(always)]
+    fn handle(&mut self, msg: Incoming) -> Outcome {
+        match self.answer(msg) {
+            Ok(tag) => {
+                self.served += 1;
+                Outcome::Reply(tag)
+            }
+            Err(e) => {
+                self.refused += 1;
+                Outcome::error(e)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn patience(&self) -> Timeout {
+        if self.scrubber.is_idle() {
+            Timeout::NEVER
+        } else {
+            Timeout::ZERO
+        }
+    }
+
+    fn idle(&mut self) {
+        self.scrubber.turn(&mut self.maps);
+    }
+}
+
+/// The task that sigma0 runs in, for unmapping what it gave away.
+pub(crate) const OWN_TASK: Cap<kind::Task> = Cap::new(CapIdx::TASK);
