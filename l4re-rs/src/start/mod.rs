@@ -6,8 +6,8 @@ pub mod env;
 /// Defines the entry point of a root task (sigma0 or moe's place).
 ///
 /// `$main` is a `fn(kip_address: u64) -> !`. The kernel passes the address of the kernel
-/// information page in `rdi`, or on the stack when `rdi` is 0. The program brings its own stack of
-/// `$stack` bytes.
+/// information page in `rdi`, or on the stack when `rdi` is 0; to the root task it passes neither,
+/// nor a stack, and the address is 0. The program brings its own stack of `$stack` bytes.
 #[macro_export]
 macro_rules! root_task {
     ($main:path, stack = $stack:expr) => {
@@ -26,6 +26,8 @@ macro_rules! root_task {
                 core::arch::naked_asm!(
                     "test rdi, rdi",
                     "jnz 2f",
+                    "test rsp, rsp",
+                    "jz 2f",
                     "pop rdi",
                     "2:",
                     "lea rsp, [rip + {stack} + {size}]",
