@@ -91,7 +91,10 @@ mod tests {
     use crate::map::NodeSlot;
 
     fn maps() -> Regions {
-        let slots = std::vec![NodeSlot::EMPTY; 64].leak();
+        let slots = (0..64)
+            .map(|_| NodeSlot::EMPTY)
+            .collect::<std::vec::Vec<_>>()
+            .leak();
         Regions::new(slots).expect("enough slots")
     }
 

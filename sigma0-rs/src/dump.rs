@@ -64,7 +64,13 @@ mod tests {
 
     #[test]
     fn lines() {
-        let mut m = Regions::new(std::vec![NodeSlot::EMPTY; 64].leak()).expect("slots");
+        let mut m = Regions::new(
+            (0..64)
+                .map(|_| NodeSlot::EMPTY)
+                .collect::<std::vec::Vec<_>>()
+                .leak(),
+        )
+        .expect("slots");
         let r = |a, b| Range::new(a, b).expect("a range");
         m.add_free(MapId::Ram, r(0x1000, 0x4fff), Rights::RWX)
             .expect("room");

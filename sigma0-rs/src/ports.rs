@@ -36,7 +36,13 @@ mod tests {
 
     #[test]
     fn ports_have_owners() {
-        let mut m = Regions::new(std::vec![NodeSlot::EMPTY; 64].leak()).expect("slots");
+        let mut m = Regions::new(
+            (0..64)
+                .map(|_| NodeSlot::EMPTY)
+                .collect::<std::vec::Vec<_>>()
+                .leak(),
+        )
+        .expect("slots");
         let all = Range::new(0, LAST_PORT).expect("a range");
         m.add_free(MapId::Ports, all, Rights::RW).expect("room");
         let (a, b) = (

@@ -9,13 +9,11 @@ use l4re_rs::log::LineLog;
 use l4re_rs::server::serve;
 
 use crate::boot::{self, BootError};
-use crate::clients::Clients;
 use crate::cmdline::{self, Share};
 use crate::dump;
 use crate::map::{MapError, NodeSlot, Regions};
 use crate::phys::{self, Phys};
 use crate::reserve;
-use crate::scrub::Scrubber;
 use crate::server::{OWN_TASK, Sigma0};
 use crate::topology::Topology;
 
@@ -115,16 +113,7 @@ pub unsafe fn run(kip: u64, storage: &'static mut Storage) -> ! {
     }
     let _ = dump::pool(&mut log, &maps);
     let _ = dump::maps(&mut log, &maps);
-    let mut server = Sigma0 {
-        maps,
-        topology,
-        scrubber: Scrubber::new(phys::zero),
-        clients: Clients::new(),
-        log,
-        kip,
-        served: 0,
-        refused: 0,
-    };
+    let mut server = Sigma0::new(maps, topology, log, kip, phys::zero);
     // SAFETY: the service arms no receive buffer, so clients can send nothing but words.
     unsafe { serve(&mut server) }
 }

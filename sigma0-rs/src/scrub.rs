@@ -146,7 +146,13 @@ mod tests {
 
     #[test]
     fn free_only_after_zeroing_and_in_pieces() {
-        let mut m = Regions::new(std::vec![NodeSlot::EMPTY; 64].leak()).expect("slots");
+        let mut m = Regions::new(
+            (0..64)
+                .map(|_| NodeSlot::EMPTY)
+                .collect::<std::vec::Vec<_>>()
+                .leak(),
+        )
+        .expect("slots");
         let ram = Range::new(0x10_0000, 0x4f_ffff).expect("a range");
         m.add_free(MapId::Ram, ram, Rights::RWX).expect("room");
         let client = OwnerId::new(12).expect("not 0");

@@ -15,7 +15,7 @@ use l4re_rs::server::{Incoming, Outcome, Service};
 use crate::clients::Clients;
 use crate::map::{MapError, MapId, OwnerId, Range, Regions, Rights};
 use crate::request::{Block, Request};
-use crate::scrub::Scrubber;
+use crate::scrub::{Scrubber, Zero};
 use crate::topology::Topology;
 use crate::{dump, ext, meta, ports};
 
@@ -81,6 +81,34 @@ pub(crate) fn memory(address: u64, order: u32, rights: Rights, caching: Caching)
 }
 
 impl Sigma0 {
+    /// A root pager over finished maps. `kip` is the address of the kernel information page, `zero`
+    /// zeroes physical memory.
+    #[must_use]
+    pub fn new(
+        maps: Regions,
+        topology: &'static Topology,
+        log: LineLog,
+        kip: u64,
+        zero: Zero,
+    ) -> Self {
+        Sigma0 {
+            maps,
+            topology,
+            scrubber: Scrubber::new(zero),
+            clients: Clients::new(),
+            log,
+            kip,
+            served: 0,
+            refused: 0,
+        }
+    }
+
+    /// The maps, for whoever checks them.
+    #[must_use]
+    pub fn maps(&self) -> &Regions {
+        &self.maps
+    }
+
     /// Runs `op` on the maps; if it fails while given-back memory waits to be zeroed, makes that
     /// memory free and tries once more.
     #[inline(always)]
