@@ -33,6 +33,8 @@ impl NodeSlot {
 pub(super) struct NodeId(u32);
 
 impl NodeId {
+    /// The first static slot.
+    pub(super) const FIRST: NodeId = NodeId(0);
     /// Ends the free list. No slot has this distance: it would lie 1 TiB below the base.
     pub(super) const NONE: NodeId = NodeId(0x8000_0000);
 

@@ -1,10 +1,9 @@
 //! Changing the state of a part of one run, with the merges that follow.
 //!
 //! The part becomes a run of its own, joined with a neighbour of equal state if it touches one; what
-//! is left of the old run stays before and behind it. Inside a leaf this is one replacement: the one
-//! to three old entries become one to three new ones, and the first key stays what it was, so that
-//! nothing above changes but order bytes. Neighbours in another leaf are the rare case and go entry
-//! by entry.
+//! is left of the old run stays before and behind it. Inside a leaf no first key of the leaf changes,
+//! so nothing above is touched but order bytes. Three shapes, commonest first: the run is cut into
+//! two or three, a border between two runs moves, a run disappears into its neighbours.
 
 use super::arena::Arena;
 use super::node::{CAP, Entry, MIN, Pool};
@@ -21,153 +20,182 @@ impl Tree {
 
     /// Sets `s ..= e`, a part of the run `run` at `p`, to `new`, which differs from the old state.
     /// The leaf must have room ([`Tree::has_room`]). `p` does not hold afterwards.
-    pub(super) fn edit(&mut self, a: &mut Arena, p: &Path, run: Span, s: u64, e: u64, new: State) {
+    #[inline(always)]
+    pub(super) fn edit(&mut self, a: &mut Arena, p: &Path, run: &Span, s: u64, e: u64, new: State) {
         let leaf = a.node(p.id(0));
-        let n = leaf.count();
         let i = p.slot(0);
         let at_start = s == run.lo;
         let at_end = e == run.hi;
-
-        // Neighbours of equal state in other leaves.
-        let before = at_start && i == 0 && run.lo != 0;
-        let behind = at_end && i + 1 == n && run.hi != u64::MAX;
-        if before || behind {
-            return self.edit_at_edge(a, p, run, s, e, new, before, behind);
+        if (at_start && i == 0 && s != 0) || (at_end && i + 1 == leaf.count() && e != u64::MAX) {
+            return self.edit_at_edge(a, p, run, s, e, new);
         }
-        self.replace(a, p, run, s, e, new);
+        if (at_start && i > 0 && leaf.state(i - 1) == new)
+            || (at_end && i + 1 < leaf.count() && leaf.state(i + 1) == new)
+        {
+            return self.merge(a, p, run, s, e, new);
+        }
+        self.cut(a, p, run, s, e, new);
     }
 
-    /// [`Tree::edit`] without a look into other leaves.
+    /// [`Tree::edit`] without neighbours of equal state: the run falls into one to three.
     #[inline(always)]
-    fn replace(&mut self, a: &mut Arena, p: &Path, run: Span, s: u64, e: u64, new: State) {
+    fn cut(&mut self, a: &mut Arena, p: &Path, run: &Span, s: u64, e: u64, new: State) {
+        let leaf = a.node_mut(p.id(0));
+        let mut at = p.slot(0);
         let old = run.state;
+        let gone = leaf.ords(at);
+        let mut come = bytes_of(new, s, e);
+        let part = Entry {
+            key: s,
+            val: new.0,
+            ord: come,
+        };
+        if e != run.hi {
+            let ord = bytes_of(old, e + 1, run.hi);
+            come = max(come, ord);
+            let rest = Entry {
+                key: e + 1,
+                val: old.0,
+                ord,
+            };
+            if s != run.lo {
+                leaf.open_two(at + 1);
+                self.runs += 2;
+                leaf.put(at + 2, rest);
+            } else {
+                leaf.open_one(at + 1);
+                self.runs += 1;
+                leaf.put(at + 1, rest);
+            }
+        } else if s != run.lo {
+            leaf.open_one(at + 1);
+            self.runs += 1;
+        }
+        if s != run.lo {
+            let ord = bytes_of(old, run.lo, s - 1);
+            come = max(come, ord);
+            leaf.set_ords(at, ord);
+            at += 1;
+        }
+        leaf.put(at, part);
+        self.lift_both(a, p, gone, come);
+    }
+
+    /// [`Tree::edit`] where the part joins a neighbour in the same leaf, or both.
+    #[inline(never)]
+    fn merge(&mut self, a: &mut Arena, p: &Path, run: &Span, s: u64, e: u64, new: State) {
+        let i = p.slot(0);
+        if e != run.hi {
+            return self.move_border(a, p, i, e + 1, run);
+        }
+        if s != run.lo {
+            return self.move_border(a, p, i + 1, s, run);
+        }
         let leaf = a.node(p.id(0));
         let n = leaf.count();
-        let i = p.slot(0);
         let mut first = i;
         let mut last = i;
-        let mut lo = s;
-        let mut hi = e;
-        let mut left = false;
-        let mut right = false;
-        if s != run.lo {
-            left = true;
-        } else if i > 0 && leaf.state(i - 1) == new {
+        if i > 0 && leaf.state(i - 1) == new {
             first = i - 1;
-            lo = leaf.key(first);
         }
-        if e != run.hi {
-            right = true;
-        } else if i + 1 < n && leaf.state(i + 1) == new {
+        if i + 1 < n && leaf.state(i + 1) == new {
             last = i + 1;
-            hi = if last + 1 < n {
-                leaf.key(last + 1) - 1
-            } else {
-                let mut q = *p;
-                q.move_in_leaf(last);
-                self.span(a, &q).hi
-            };
         }
-
-        // The largest order bytes that go and that come.
+        let hi = self.span(a, &p.in_leaf(last)).hi;
         let leaf = a.node_mut(p.id(0));
         let mut gone = [0u8; 2];
         for j in first..=last {
-            gone[0] = gone[0].max(leaf.ord(j, Pool::Plain));
-            gone[1] = gone[1].max(leaf.ord(j, Pool::Kept));
+            gone = max(gone, leaf.ords(j));
         }
-        let have = last - first + 1;
-        let want = 1 + left as usize + right as usize;
-        if want > have {
-            leaf.open(first + have, want - have);
-        } else if want < have {
-            leaf.close(first + want, have - want);
-        }
-        let mut at = first;
-        let mut come = [0u8; 2];
-        if left {
-            let ord = bytes_of(old, run.lo, s - 1);
-            come = ord;
-            leaf.put(
-                at,
-                Entry {
-                    key: run.lo,
-                    val: old.0,
-                    ord,
-                },
-            );
-            at += 1;
-        }
+        let lo = leaf.key(first);
         let ord = bytes_of(new, lo, hi);
-        come = [come[0].max(ord[0]), come[1].max(ord[1])];
         leaf.put(
-            at,
+            first,
             Entry {
                 key: lo,
                 val: new.0,
                 ord,
             },
         );
-        if right {
-            let ord = bytes_of(old, e + 1, run.hi);
-            come = [come[0].max(ord[0]), come[1].max(ord[1])];
-            leaf.put(
-                at + 1,
-                Entry {
-                    key: e + 1,
-                    val: old.0,
-                    ord,
-                },
-            );
+        for _ in first..last {
+            leaf.remove(first + 1);
+            self.runs -= 1;
         }
         let count = leaf.count();
-        self.runs = self
-            .runs
-            .wrapping_add(want as u32)
-            .wrapping_sub(have as u32);
-        if gone[0] != come[0] {
-            self.lift(a, p, Pool::Plain, gone[0], come[0]);
-        }
-        if gone[1] != come[1] {
-            self.lift(a, p, Pool::Kept, gone[1], come[1]);
-        }
-        if count < MIN && want < have {
+        self.lift_both(a, p, gone, ord);
+        if count < MIN {
             self.settle(a, p);
         }
     }
 
-    /// [`Tree::edit`] where the part touches the first (`before`) or last (`behind`) address of its
-    /// leaf.
-    #[allow(clippy::too_many_arguments)]
+    /// Moves the border between the entries `at - 1` and `at` of the leaf at `p`, one of which is
+    /// the run `run` as it was, to the address `to`.
+    #[inline(always)]
+    fn move_border(&mut self, a: &mut Arena, p: &Path, at: usize, to: u64, run: &Span) {
+        let leaf = a.node_mut(p.id(0));
+        let gone = max(leaf.ords(at - 1), leaf.ords(at));
+        leaf.set_key(at, to);
+        // One end of the pair is an end of `run`, which spares a look at the next leaf.
+        let hi = if at == p.slot(0) {
+            run.hi
+        } else {
+            self.span(a, &p.in_leaf(at)).hi
+        };
+        let leaf = a.node_mut(p.id(0));
+        let below = bytes_of(leaf.state(at - 1), leaf.key(at - 1), to - 1);
+        let above = bytes_of(leaf.state(at), to, hi);
+        leaf.set_ords(at - 1, below);
+        leaf.set_ords(at, above);
+        self.lift_both(a, p, gone, max(below, above));
+    }
+
+    /// [`Tree::lift`] for both pools, with the usual answer "nothing to do" found here.
+    #[inline(always)]
+    fn lift_both(&self, a: &mut Arena, p: &Path, gone: [u8; 2], come: [u8; 2]) {
+        let have = a.node(p.id(1)).ords(p.slot(1));
+        for pool in [Pool::Plain, Pool::Kept] {
+            let k = pool as usize;
+            let same = have[k] == come[k]
+                || (have[k] > come[k]
+                    && (have[k] > gone[k] || a.node(p.id(0)).any_ge(pool, have[k])));
+            if !same {
+                self.lift(a, p, pool, gone[k], come[k]);
+            }
+        }
+    }
+
+    /// [`Tree::edit`] where the part touches the first or last address of its leaf, so that it may have
+    /// to join a run in another leaf.
     #[inline(never)]
-    fn edit_at_edge(
-        &mut self,
-        a: &mut Arena,
-        p: &Path,
-        run: Span,
-        s: u64,
-        e: u64,
-        new: State,
-        before: bool,
-        behind: bool,
-    ) {
+    fn edit_at_edge(&mut self, a: &mut Arena, p: &Path, run: &Span, s: u64, e: u64, new: State) {
         let same = |q: Option<Path>| q.filter(|q| a.node(q.id(0)).state(q.slot(0)) == new);
-        let prev = if before { same(self.prev(a, p)) } else { None };
-        let next = if behind { same(self.next(a, p)) } else { None };
-        match (prev, next) {
-            // Only a border moves: no entry comes or goes.
+        let prev = if s == run.lo {
+            same(self.prev(a, p))
+        } else {
+            None
+        };
+        let next = if e == run.hi {
+            same(self.next(a, p))
+        } else {
+            None
+        };
+        match (&prev, &next) {
+            (None, None) => self.cut(a, p, run, s, e, new),
+            // One neighbour joins and a rest stays: only the border moves.
             (Some(q), None) if e != run.hi => {
                 self.set_start(a, p, e + 1);
                 self.refresh(a, p);
-                self.refresh(a, &q);
+                self.refresh(a, q);
             }
             (None, Some(q)) if s != run.lo => {
-                self.set_start(a, &q, s);
+                self.set_start(a, q, s);
                 self.refresh(a, p);
-                self.refresh(a, &q);
+                self.refresh(a, q);
             }
+            // The whole run joins one or two others.
             _ => {
-                self.replace(a, p, run, s, e, new);
+                a.node_mut(p.id(0)).set_val(p.slot(0), new.0);
+                self.refresh(a, p);
                 if next.is_some() {
                     self.join(a, run.hi.wrapping_add(1));
                 }
@@ -185,4 +213,9 @@ impl Tree {
         let p = self.find(a, border);
         self.refresh(a, &p);
     }
+}
+
+#[inline(always)]
+fn max(a: [u8; 2], b: [u8; 2]) -> [u8; 2] {
+    [a[0].max(b[0]), a[1].max(b[1])]
 }

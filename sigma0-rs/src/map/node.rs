@@ -12,6 +12,7 @@
 //! looking at the count. Searches are branch-free; entries move by whole words, because the target
 //! has no vector registers and the library's memmove costs more than the move itself.
 
+use super::arena::NodeId;
 use super::types::State;
 
 /// Entries per node.
@@ -56,7 +57,9 @@ pub(super) struct Node {
     pub(super) vals: [u32; CAP],
     pub(super) ord: [[u8; CAP]; 2],
     pub(super) count: u32,
-    leaf: u32,
+    leaf: u16,
+    /// Not 0 if the `Kept` bytes may be other than 0: most nodes never see one and skip their moves.
+    pub(super) kept: u16,
 }
 
 const _: () = assert!(size_of::<Node>() == super::arena::NODE_BYTES);
@@ -70,6 +73,7 @@ impl Node {
         ord: [[0; CAP]; 2],
         count: 0,
         leaf: 0,
+        kept: 0,
     };
 
     /// Makes it an empty leaf or inner node.
@@ -78,7 +82,8 @@ impl Node {
         self.vals = [0; CAP];
         self.ord = [[0; CAP]; 2];
         self.count = 0;
-        self.leaf = leaf as u32;
+        self.leaf = leaf as u16;
+        self.kept = 0;
     }
 
     pub(super) fn set_link(&mut self, link: u32) {
@@ -117,6 +122,20 @@ impl Node {
         self.vals.get(i).copied().unwrap_or(0)
     }
 
+    /// Sets the value of entry `i`.
+    pub(super) fn set_val(&mut self, i: usize, val: u32) {
+        if let Some(v) = self.vals.get_mut(i) {
+            *v = val;
+        }
+    }
+
+    /// Child behind inner entry `i`, which must exist.
+    #[inline(always)]
+    pub(super) fn child(&self, i: usize) -> NodeId {
+        debug_assert!(!self.is_leaf() && i < self.count());
+        NodeId::from_val(self.val(i))
+    }
+
     /// State of leaf entry `i`.
     #[inline(always)]
     pub(super) fn state(&self, i: usize) -> State {
@@ -132,6 +151,27 @@ impl Node {
     pub(super) fn set_ord(&mut self, i: usize, pool: Pool, o: u8) {
         if let Some(x) = self.ord[pool as usize].get_mut(i) {
             *x = o;
+            if pool == Pool::Kept {
+                self.kept |= o as u16;
+            }
+        }
+    }
+
+    /// Both order bytes of entry `i`.
+    #[inline(always)]
+    pub(super) fn ords(&self, i: usize) -> [u8; 2] {
+        [self.ord(i, Pool::Plain), self.ord(i, Pool::Kept)]
+    }
+
+    /// Sets both order bytes of entry `i`.
+    #[inline(always)]
+    pub(super) fn set_ords(&mut self, i: usize, o: [u8; 2]) {
+        if i < CAP {
+            self.ord[0][i] = o[0];
+            if self.kept | o[1] as u16 != 0 {
+                self.ord[1][i] = o[1];
+                self.kept = 1;
+            }
         }
     }
 
@@ -143,12 +183,14 @@ impl Node {
         }
     }
 
-    /// The last entry whose key is not above `addr`. The first key of a node is never above the
-    /// addresses looked for in it, so entry 0 is the answer of last resort.
+    /// The last entry whose key is not above `addr`, which must not be `u64::MAX` (see
+    /// [`Node::find_last`]). The first key of a node is never above the addresses looked for in it,
+    /// so entry 0 is the answer of last resort. The result is below `CAP`.
     #[inline(always)]
     pub(super) fn find(&self, addr: u64) -> usize {
         let mut base = 0usize;
-        // 36 -> 18 -> 9 -> 5 -> 3 -> 2 -> 1 candidates: six steps whatever the count is.
+        // 36 -> 18 -> 9 -> 5 -> 3 -> 2 -> 1 candidates: six steps whatever the count is. Unused keys
+        // are above every address.
         macro_rules! step {
             ($half:expr) => {
                 // SAFETY: the halves add up to 35, so `base + half` stays below CAP.
@@ -162,8 +204,11 @@ impl Node {
         step!(2);
         step!(1);
         step!(1);
-        // Only `addr == u64::MAX` reaches the unused keys.
-        let last = (self.count as usize).wrapping_sub(1);
-        core::hint::select_unpredictable(base > last, last, base)
+        base
+    }
+
+    /// The last entry: what [`Node::find`] is for the address `u64::MAX`.
+    pub(super) fn find_last(&self) -> usize {
+        self.count().saturating_sub(1)
     }
 }

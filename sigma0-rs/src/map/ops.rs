@@ -68,14 +68,15 @@ impl Regions {
         and: u32,
         or: u32,
     ) -> Result<State, MapError> {
-        let (p, run) = self.at(m, range.start());
+        let place = self.at_inline(m, range.start());
+        let run = place.1;
         check(run.state, owner, need)?;
         let new = State(run.state.0 & and | or);
         if range.end() > run.hi {
             return self.take_across(m, range, run.state, and, or);
         }
         if new != run.state {
-            self.change_at(m, &p, run, range, new)?;
+            self.change_at(m, &place, range, new)?;
         }
         Ok(new)
     }
@@ -130,7 +131,7 @@ impl Regions {
         let Some(block) = Range::block(align_up(run.lo, order), order) else {
             return Err(MapError::NotFound);
         };
-        self.change_at(m, &p, run, block, State::owned(owner, rights))?;
+        self.change_at(m, &(p, run), block, State::owned(owner, rights))?;
         Ok(block)
     }
 
@@ -148,9 +149,9 @@ impl Regions {
         let block = self
             .find_block(m, bounds, order, from_reserve)
             .ok_or(MapError::NotFound)?;
-        let (p, run) = self.at(m, block.start());
-        let new = State(run.state.0 & State::RESERVED | State::owned(owner, rights).0);
-        self.change_at(m, &p, run, block, new)?;
+        let place = self.at(m, block.start());
+        let new = State(place.1.state.0 & State::RESERVED | State::owned(owner, rights).0);
+        self.change_at(m, &place, block, new)?;
         Ok(block)
     }
 
@@ -205,7 +206,8 @@ impl Regions {
     ) -> Result<(), MapError> {
         let mut at = range.start();
         loop {
-            let (p, run) = self.at(m, at);
+            let place = self.at(m, at);
+            let run = place.1;
             if run.state.owner() != Some(owner) {
                 return Err(if run.state.is_absent() {
                     MapError::NotFound
@@ -216,7 +218,7 @@ impl Regions {
             if range.end() <= run.hi {
                 if at == range.start() {
                     let new = State(run.state.0 & State::RESERVED | State::free(rights).0);
-                    return self.change_at(m, &p, run, range, new);
+                    return self.change_at(m, &place, range, new);
                 }
                 break;
             }

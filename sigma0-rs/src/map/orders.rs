@@ -26,10 +26,11 @@ pub(super) fn order_byte(start: u64, end: u64) -> u8 {
         // the difference is 1; one bit lower it is 2 or more unless `below` has a 1 and `above` a 0
         // there, which only moves the question one bit lower still.
         let differ = below ^ above;
-        let p = 63 - differ.leading_zeros();
+        let p = 63 - (differ | 1).leading_zeros();
         (!below | above) & ((1u64 << p) - 1)
     };
-    (64 - top.leading_zeros()) as u8
+    // `top` is not 0; saying so saves the test for it.
+    (64 - (top | 1).leading_zeros()) as u8
 }
 
 /// First aligned address at or above `start` (which lies in a run that has such a block).
@@ -52,7 +53,7 @@ const WORDS: usize = CAP.div_ceil(8);
 
 impl Node {
     /// First entry from slot `from` on whose byte in `pool` is at least `min` (1..=65); `None` if
-    /// there is none.
+    /// there is none. The result is below `CAP`.
     #[inline(always)]
     pub(super) fn first_ge(&self, pool: Pool, min: u8, from: usize) -> Option<usize> {
         let a = &self.ord[pool as usize];
@@ -77,6 +78,15 @@ impl Node {
         step!(4);
         let _ = keep;
         None
+    }
+
+    /// Whether any byte in `pool` is at least `min` (1..=66).
+    #[inline(always)]
+    pub(super) fn any_ge(&self, pool: Pool, min: u8) -> bool {
+        let a = &self.ord[pool as usize];
+        let k = LOW * min as u64;
+        let ge = |i| ((word(a, i) | HIGH) - k) & HIGH != 0;
+        ge(0) || ge(1) || ge(2) || ge(3) || ge(4)
     }
 
     /// The largest byte in `pool`.

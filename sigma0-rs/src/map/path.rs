@@ -11,9 +11,12 @@ use super::types::State;
 
 /// One position in a leaf, with the way down to it. Level 0 is the leaf.
 #[derive(Clone, Copy)]
-pub(super) struct Path {
-    id: [NodeId; MAX_HEIGHT],
-    slot: [u32; MAX_HEIGHT],
+pub(super) struct Path([At; MAX_HEIGHT]);
+
+#[derive(Clone, Copy)]
+struct At {
+    id: NodeId,
+    slot: u32,
 }
 
 /// The run at a position: first and last address and state.
@@ -25,62 +28,88 @@ pub(super) struct Span {
 }
 
 impl Path {
-    const NEW: Path = Path {
-        id: [NodeId::NONE; MAX_HEIGHT],
-        slot: [0; MAX_HEIGHT],
-    };
+    const NEW: Path = Path(
+        [At {
+            id: NodeId::FIRST,
+            slot: 0,
+        }; MAX_HEIGHT],
+    );
 
     #[inline(always)]
     pub(super) fn id(&self, level: usize) -> NodeId {
         // Levels are below the height, which never exceeds MAX_HEIGHT; the leaf is a harmless answer.
-        self.id[if level < MAX_HEIGHT { level } else { 0 }]
+        self.0[if level < MAX_HEIGHT { level } else { 0 }].id
     }
 
     #[inline(always)]
     pub(super) fn slot(&self, level: usize) -> usize {
-        self.slot[if level < MAX_HEIGHT { level } else { 0 }] as usize
+        self.0[if level < MAX_HEIGHT { level } else { 0 }].slot as usize
     }
 
-    /// Another slot of the same leaf.
-    pub(super) fn move_in_leaf(&mut self, slot: usize) {
-        self.slot[0] = slot as u32;
+    /// The same way, but to another slot of the leaf.
+    #[inline(always)]
+    pub(super) fn in_leaf(&self, slot: usize) -> Path {
+        let mut q = *self;
+        q.0[0].slot = slot as u32;
+        q
     }
 
     #[inline(always)]
     fn set(&mut self, level: usize, id: NodeId, slot: usize) {
         if level < MAX_HEIGHT {
-            self.id[level] = id;
-            self.slot[level] = slot as u32;
+            self.0[level] = At {
+                id,
+                slot: slot as u32,
+            };
         }
     }
 }
 
 impl Tree {
     /// The run that holds `addr`. There always is one.
-    #[inline]
+    #[inline(never)]
     pub(super) fn find(&self, a: &Arena, addr: u64) -> Path {
+        self.find_inline(a, addr)
+    }
+
+    /// [`Tree::find`] for the request that has to be fastest: some 600 bytes of code.
+    #[inline(always)]
+    pub(super) fn find_inline(&self, a: &Arena, addr: u64) -> Path {
+        if addr == u64::MAX {
+            return self.find_last(a);
+        }
         let mut p = Path::NEW;
         let mut id = self.root;
-        let mut l = self.height;
+        let mut l = self.height();
         loop {
             l -= 1;
             let n = a.node(id);
             let i = n.find(addr);
-            p.set(l, id, i);
+            p.0[l] = At { id, slot: i as u32 };
             if l == 0 {
                 return p;
             }
-            id = NodeId::from_val(n.val(i));
+            id = n.child(i);
         }
     }
 
+    /// The last run.
+    #[inline(never)]
+    pub(super) fn find_last(&self, a: &Arena) -> Path {
+        let mut p = Path::NEW;
+        let top = self.height() - 1;
+        p.set(top, self.root, a.node(self.root).find_last());
+        self.descend(a, &mut p, top, |n| n.find_last());
+        p
+    }
+
     /// The run at `p`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn span(&self, a: &Arena, p: &Path) -> Span {
         let n = a.node(p.id(0));
         let i = p.slot(0);
         let hi = if i + 1 < n.count() {
-            n.key(i + 1) - 1
+            n.key(i + 1).wrapping_sub(1)
         } else {
             self.upper(a, p)
         };
@@ -92,8 +121,9 @@ impl Tree {
     }
 
     /// Last address of the leaf at `p`.
+    #[inline(never)]
     fn upper(&self, a: &Arena, p: &Path) -> u64 {
-        for l in 1..self.height {
+        for l in 1..self.height() {
             let n = a.node(p.id(l));
             let i = p.slot(l) + 1;
             if i < n.count() {
@@ -105,7 +135,7 @@ impl Tree {
 
     /// The run behind `p`.
     pub(super) fn next(&self, a: &Arena, p: &Path) -> Option<Path> {
-        for l in 0..self.height {
+        for l in 0..self.height() {
             let i = p.slot(l) + 1;
             if i < a.node(p.id(l)).count() {
                 let mut q = *p;
@@ -119,7 +149,7 @@ impl Tree {
 
     /// The run before `p`.
     pub(super) fn prev(&self, a: &Arena, p: &Path) -> Option<Path> {
-        for l in 0..self.height {
+        for l in 0..self.height() {
             let i = p.slot(l);
             if i > 0 {
                 let mut q = *p;
@@ -141,7 +171,7 @@ impl Tree {
         pick: impl Fn(&super::node::Node) -> usize,
     ) {
         for l in (0..from).rev() {
-            let id = NodeId::from_val(a.node(q.id(l + 1)).val(q.slot(l + 1)));
+            let id = a.node(q.id(l + 1)).child(q.slot(l + 1));
             q.set(l, id, pick(a.node(id)));
         }
     }
@@ -151,22 +181,22 @@ impl Tree {
     pub(super) fn seek_first(&self, a: &Arena, pool: Pool, min: u8) -> Option<Path> {
         let mut p = Path::NEW;
         let mut id = self.root;
-        let mut l = self.height;
+        let mut l = self.height();
         loop {
             l -= 1;
             let n = a.node(id);
             let i = n.first_ge(pool, min, 0)?;
-            p.set(l, id, i);
+            p.0[l] = At { id, slot: i as u32 };
             if l == 0 {
                 return Some(p);
             }
-            id = NodeId::from_val(n.val(i));
+            id = n.child(i);
         }
     }
 
     /// The next run behind `p` in `pool` whose order byte is at least `min`.
     pub(super) fn seek_next(&self, a: &Arena, p: &Path, pool: Pool, min: u8) -> Option<Path> {
-        for l in 0..self.height {
+        for l in 0..self.height() {
             let n = a.node(p.id(l));
             if let Some(i) = n.first_ge(pool, min, p.slot(l) + 1) {
                 let mut q = *p;
@@ -180,7 +210,7 @@ impl Tree {
 
     /// The last run before `p` in `pool` whose order byte is at least `min`.
     pub(super) fn seek_prev(&self, a: &Arena, p: &Path, pool: Pool, min: u8) -> Option<Path> {
-        for l in 0..self.height {
+        for l in 0..self.height() {
             let n = a.node(p.id(l));
             if let Some(i) = (0..p.slot(l)).rev().find(|&i| n.ord(i, pool) >= min) {
                 let mut q = *p;
@@ -199,7 +229,7 @@ impl Tree {
 
     /// Gives the run at `p` a new first address, here and in the inner nodes above that repeat it.
     pub(super) fn set_start(&self, a: &mut Arena, p: &Path, key: u64) {
-        for l in 0..self.height {
+        for l in 0..self.height() {
             a.node_mut(p.id(l)).set_key(p.slot(l), key);
             if p.slot(l) != 0 {
                 return;
@@ -224,7 +254,7 @@ impl Tree {
     /// Order bytes of entries in the leaf at `p` changed in `pool`; the largest of them was `before`
     /// and is `after`. Brings the inner nodes above up to date, as far as they are touched by it.
     pub(super) fn lift(&self, a: &mut Arena, p: &Path, pool: Pool, mut before: u8, mut after: u8) {
-        for l in 1..self.height {
+        for l in 1..self.height() {
             let have = a.node(p.id(l)).ord(p.slot(l), pool);
             let new = if after >= have {
                 after
@@ -233,10 +263,14 @@ impl Tree {
             } else {
                 // The maximum may have gone, unless another entry has the same.
                 let child = a.node(p.id(l - 1));
-                if child.first_ge(pool, have, 0).is_some() {
+                if child.any_ge(pool, have) {
                     return;
                 }
-                child.max_ord(pool)
+                if child.any_ge(pool, after + 1) {
+                    child.max_ord(pool)
+                } else {
+                    after
+                }
             };
             if new == have {
                 return;

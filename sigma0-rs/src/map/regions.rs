@@ -79,10 +79,19 @@ impl Regions {
     }
 
     /// The run that holds `addr`, with the way to it.
-    #[inline(always)]
+    #[inline]
     pub(super) fn at(&self, m: MapId, addr: u64) -> (Path, Span) {
         let t = self.tree(m);
         let p = t.find(&self.arena, addr);
+        let s = t.span(&self.arena, &p);
+        (p, s)
+    }
+
+    /// [`Regions::at`], faster and larger.
+    #[inline(always)]
+    pub(super) fn at_inline(&self, m: MapId, addr: u64) -> (Path, Span) {
+        let t = self.tree(m);
+        let p = t.find_inline(&self.arena, addr);
         let s = t.span(&self.arena, &p);
         (p, s)
     }
@@ -96,16 +105,20 @@ impl Regions {
         }
     }
 
-    /// Makes sure that `need` nodes are at hand, growing if that helps; pages in `avoid` are not
-    /// taken. Paths do not hold afterwards.
+    /// Makes sure of the nodes for `ends` (1 or 2) leaves of map `m` that may split, growing if that
+    /// helps; pages in `avoid` are not taken. Paths do not hold afterwards.
     #[inline(never)]
-    pub(super) fn ensure(&mut self, need: u32, avoid: Range) -> Result<(), MapError> {
-        while self.arena.free_nodes() < need + self.spare() {
+    fn ensure(&mut self, m: MapId, ends: u32, avoid: Range) -> Result<(), MapError> {
+        while self.arena.free_nodes() < ends * self.tree(m).worst() + self.spare() {
             if !self.grow(avoid) {
                 return Err(MapError::NoNodes);
             }
         }
-        Ok(())
+        if self.tree(m).may_grow(&self.arena) {
+            Ok(())
+        } else {
+            Err(MapError::NoNodes)
+        }
     }
 
     /// Turns one free RAM page into nodes: the highest that is not in `avoid`, from the pagers'
@@ -120,7 +133,8 @@ impl Regions {
         else {
             return false;
         };
-        if self.arena.free_nodes() < self.trees[MapId::Ram as usize].worst() {
+        let ram = self.tree(MapId::Ram);
+        if self.arena.free_nodes() < ram.worst() || !ram.may_grow(&self.arena) {
             return false;
         }
         let Some(ptr) = window(page) else {
@@ -174,8 +188,7 @@ impl Regions {
         and: u32,
         or: u32,
     ) -> Result<(), MapError> {
-        let worst = self.tree(m).worst();
-        self.ensure(2 * worst, range)?;
+        self.ensure(m, 2, range)?;
         self.apply_ready(m, range, and, or);
         Ok(())
     }
@@ -187,8 +200,10 @@ impl Regions {
             let (_, run) = self.at(m, at);
             let e = run.hi.min(range.end());
             let new = State(run.state.0 & and | or);
-            if new != run.state {
-                self.change(m, at, e, new);
+            if new != run.state
+                && let Some(part) = Range::new(at, e)
+            {
+                self.change(m, part, new);
             }
             if e == range.end() {
                 return;
@@ -197,37 +212,44 @@ impl Regions {
         }
     }
 
-    /// Sets `s ..= e`, which lies in one run of another state, to `new`, with nodes at hand.
-    fn change(&mut self, m: MapId, s: u64, e: u64, new: State) {
-        let Regions { arena, trees, .. } = self;
-        let t = &mut trees[m as usize];
+    /// Sets `part`, which lies in one run of another state, to `new`, with nodes at hand.
+    fn change(&mut self, m: MapId, part: Range, new: State) {
         loop {
-            let p = t.find(arena, s);
-            if t.has_room(arena, &p) {
-                let run = t.span(arena, &p);
-                return t.edit(arena, &p, run, s, e, new);
+            let place = self.at(m, part.start());
+            if self.try_change(m, &place, part, new) {
+                return;
             }
-            if !t.split(arena, s) {
+            let Regions { arena, trees, .. } = self;
+            if !trees[m as usize].split(arena, part.start()) {
                 debug_assert!(false, "nodes were made sure of");
                 return;
             }
         }
     }
 
-    /// Sets `s ..= e`, a part of the run `run` at `p`, to `new`: the short way for one run.
+    /// Sets `part`, which lies in the run at `place`, to `new`. False, and nothing done, if the leaf
+    /// may not have room.
+    #[inline(never)]
+    fn try_change(&mut self, m: MapId, place: &(Path, Span), part: Range, new: State) -> bool {
+        let Regions { arena, trees, .. } = self;
+        let t = &mut trees[m as usize];
+        let room = t.has_room(arena, &place.0);
+        if room {
+            t.edit(arena, &place.0, &place.1, part.start(), part.end(), new);
+        }
+        room
+    }
+
+    /// [`Regions::try_change`], and with more nodes if the leaf has no room.
     #[inline(always)]
     pub(super) fn change_at(
         &mut self,
         m: MapId,
-        p: &Path,
-        run: Span,
+        place: &(Path, Span),
         part: Range,
         new: State,
     ) -> Result<(), MapError> {
-        let Regions { arena, trees, .. } = self;
-        let t = &mut trees[m as usize];
-        if t.has_room(arena, p) {
-            t.edit(arena, p, run, part.start(), part.end(), new);
+        if self.try_change(m, place, part, new) {
             return Ok(());
         }
         self.change_full(m, part, new)
@@ -235,9 +257,8 @@ impl Regions {
 
     #[inline(never)]
     fn change_full(&mut self, m: MapId, part: Range, new: State) -> Result<(), MapError> {
-        let worst = self.tree(m).worst();
-        self.ensure(worst, part)?;
-        self.change(m, part.start(), part.end(), new);
+        self.ensure(m, 1, part)?;
+        self.change(m, part, new);
         Ok(())
     }
 }

@@ -16,14 +16,14 @@ use super::path::Path;
 
 /// Height of a tree with few runs.
 pub(super) const MIN_HEIGHT: usize = 3;
-/// Height that no tree can exceed: 14^5 leaves with 14 runs each need more nodes than an arena
-/// can name.
-pub(super) const MAX_HEIGHT: usize = 7;
+/// Height that no tree exceeds; more than 1.3 million runs fit at the worst, 10 million in random use.
+/// A change that would need more is refused for want of nodes.
+pub(super) const MAX_HEIGHT: usize = 5;
 
 /// One tree over the addresses 0 ..= 2^64 - 1.
 pub(super) struct Tree {
     pub(super) root: NodeId,
-    pub(super) height: usize,
+    height: usize,
     /// Runs, absent ones included.
     pub(super) runs: u32,
     /// Nodes in use.
@@ -67,7 +67,23 @@ impl Tree {
 
     /// Nodes that one change may need: a split on each level and a new root.
     pub(super) fn worst(&self) -> u32 {
-        self.height as u32 + 1
+        self.height() as u32 + 1
+    }
+
+    /// Levels, the leaves included.
+    #[inline(always)]
+    pub(super) fn height(&self) -> usize {
+        // SAFETY: the field is private to this file, starts as MIN_HEIGHT and is changed only in
+        // `grow_root` (below MAX_HEIGHT) and `settle` (above MIN_HEIGHT).
+        unsafe { core::hint::assert_unchecked(self.height >= MIN_HEIGHT) };
+        // SAFETY: as above.
+        unsafe { core::hint::assert_unchecked(self.height <= MAX_HEIGHT) };
+        self.height
+    }
+
+    /// Whether two more splits of the root's children are possible at all.
+    pub(super) fn may_grow(&self, a: &Arena) -> bool {
+        self.height() < MAX_HEIGHT || a.node(self.root).count() + 2 <= CAP
     }
 
     /// Splits the highest full node above and including the leaf that holds `addr`; repeat until
@@ -76,7 +92,7 @@ impl Tree {
     pub(super) fn split(&mut self, a: &mut Arena, addr: u64) -> bool {
         let p = self.find(a, addr);
         let mut l = 0;
-        while l + 1 < self.height && a.node(p.id(l + 1)).count() == CAP {
+        while l + 1 < self.height() && a.node(p.id(l + 1)).count() == CAP {
             l += 1;
         }
         let id = p.id(l);
@@ -123,7 +139,7 @@ impl Tree {
         let leaf = a.node_mut(p.id(0));
         let i = p.slot(0);
         let gone = leaf.entry(i);
-        leaf.close(i, 1);
+        leaf.remove(i);
         let first = leaf.key(0);
         self.runs -= 1;
         if i == 0 {
@@ -141,7 +157,7 @@ impl Tree {
     /// Merges or shares nodes on `p` that have become too empty, from the leaf up.
     pub(super) fn settle(&mut self, a: &mut Arena, p: &Path) {
         let mut l = 0;
-        while l + 1 < self.height && a.node(p.id(l)).count() < MIN {
+        while l + 1 < self.height() && a.node(p.id(l)).count() < MIN {
             let up = p.id(l + 1);
             let n = a.node(up).count();
             if n < 2 {
@@ -153,8 +169,8 @@ impl Tree {
             } else {
                 n - 2
             };
-            let left_id = NodeId::from_val(a.node(up).val(at));
-            let right_id = NodeId::from_val(a.node(up).val(at + 1));
+            let left_id = a.node(up).child(at);
+            let right_id = a.node(up).child(at + 1);
             let Some((left, right)) = a.pair_mut(left_id, right_id) else {
                 return;
             };
@@ -165,7 +181,7 @@ impl Tree {
             let upper = summary(right, right_id);
             a.node_mut(up).put(at, lower);
             if keep == sum {
-                a.node_mut(up).close(at + 1, 1);
+                a.node_mut(up).remove(at + 1);
                 a.free(right_id);
                 self.nodes -= 1;
             } else {
@@ -175,7 +191,7 @@ impl Tree {
         }
         while self.height > MIN_HEIGHT && a.node(self.root).count() == 1 {
             let old = self.root;
-            self.root = NodeId::from_val(a.node(old).val(0));
+            self.root = a.node(old).child(0);
             self.height -= 1;
             self.nodes -= 1;
             a.free(old);

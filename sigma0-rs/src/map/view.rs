@@ -162,11 +162,11 @@ impl Regions {
         let mut nodes = 0;
         for m in [MapId::Ram, MapId::Io, MapId::Ports] {
             let t = self.tree(m);
-            if t.height < MIN_HEIGHT {
+            if t.height() < MIN_HEIGHT {
                 return Err(Broken::Depth);
             }
             let mut seen = Seen { runs: 0, nodes: 0 };
-            self.check_node(t.root, t.height - 1, 0, None, &mut seen, m)?;
+            self.check_node(t.root, t.height() - 1, 0, None, &mut seen, m)?;
             if (seen.runs, seen.nodes) != (t.runs, t.nodes) {
                 return Err(Broken::Count);
             }
@@ -215,7 +215,7 @@ impl Regions {
                 return Err(Broken::Order);
             }
             if level > 0 {
-                let child = NodeId::from_val(n.val(i));
+                let child = n.child(i);
                 self.check_node(child, level - 1, n.key(i), behind, seen, m)?;
                 if summary(self.arena.node(child), child) != n.entry(i) {
                     return Err(Broken::OrderByte);
