@@ -1,0 +1,467 @@
+//! The allocator of a core's frames: the interface that the rest of the engine uses.
+//!
+//! [`Frames`] joins a policy with the ledger of owners and the stacks of zeroed frames. All
+//! checks of what callers say are made here and before anything is changed, so a refused call
+//! leaves everything as it was.
+
+use super::error::{AllocError, FreeError, RegionError, SetupError};
+use super::ledger::{Ledger, Owner};
+use super::memory::{Memory, Need};
+use super::policy::{Policy, Want};
+use super::request::{Grant, Request};
+use super::units::{FrameIx, FrameNo, OwnerTag, PageOrder, Run, Span};
+use super::window::Window;
+use super::zeroed::{ZeroShape, Zeroed};
+
+/// See the [module](self) and [`frames`](super).
+///
+/// No method blocks, and none panics on any argument. Costs are bounded by constants and the
+/// length of the run in question (one step for 8 frames or, for whole blocks, for one block),
+/// unless the policy is `Avl`.
+#[derive(Debug)]
+pub struct Frames<'a, P> {
+    pub(super) policy: P,
+    pub(super) ledger: Ledger<'a>,
+    pub(super) zeroed: Zeroed<'a>,
+    pub(super) present: u32,
+    pub(super) held: u32,
+}
+
+impl<'a, P: Policy> Frames<'a, P> {
+    /// Book-keeping memory beside the policy's: a byte for each frame and a little.
+    pub const fn need(window: &Window, zeroed: &ZeroShape) -> Need {
+        Ledger::need(window).and(zeroed.need())
+    }
+
+    /// An allocator without any frame, on a policy without any frame. The shared memory must be
+    /// zero.
+    ///
+    /// # Errors
+    ///
+    /// `TooLittleMemory` when there is less than [`Self::need`].
+    pub fn new(policy: P, zeroed: ZeroShape, mut memory: Memory<'a>) -> Result<Self, SetupError> {
+        let window = *policy.window();
+        let too_little = SetupError::TooLittleMemory;
+        let part = memory.split_off(Ledger::need(&window)).ok_or(too_little)?;
+        let ledger = Ledger::new(window, part).ok_or(too_little)?;
+        let zeroed = Zeroed::new(&zeroed, window.skew(), memory.private).ok_or(too_little)?;
+        Ok(Frames {
+            policy,
+            ledger,
+            zeroed,
+            present: 0,
+            held: 0,
+        })
+    }
+
+    /// The frame numbers it may have frames of.
+    pub fn window(&self) -> &Window {
+        self.ledger.window()
+    }
+
+    /// The policy, to ask it.
+    pub fn policy(&self) -> &P {
+        &self.policy
+    }
+
+    // ---- Regions ----
+
+    /// Adds frames, all free. None of them may be there yet.
+    ///
+    /// # Errors
+    ///
+    /// `OutsideWindow`, `Overlap`.
+    pub fn add_region(&mut self, run: Run) -> Result<(), RegionError> {
+        let span = self
+            .window()
+            .span_of(run)
+            .ok_or(RegionError::OutsideWindow)?;
+        self.ledger
+            .expect(span, Owner::Absent)
+            .map_err(|(ix, _)| RegionError::Overlap(self.window().frame(ix)))?;
+        self.ledger.change(span, Owner::Absent, Owner::Free);
+        self.present += span.frames();
+        self.give(span);
+        Ok(())
+    }
+
+    /// Takes frames away, all of which must be free. They need not be a region as it was added.
+    ///
+    /// # Errors
+    ///
+    /// `OutsideWindow`, `Absent`, `Busy` (also for frames that are out to be zeroed).
+    pub fn remove_region(&mut self, run: Run) -> Result<(), RegionError> {
+        let span = self
+            .window()
+            .span_of(run)
+            .ok_or(RegionError::OutsideWindow)?;
+        self.ledger
+            .expect(span, Owner::Free)
+            .map_err(|(ix, owner)| {
+                let frame = self.window().frame(ix);
+                if owner == Owner::Absent {
+                    RegionError::Absent(frame)
+                } else {
+                    RegionError::Busy(frame)
+                }
+            })?;
+        if !self.take_at(span) {
+            return Err(RegionError::Busy(run.start()));
+        }
+        self.ledger.change(span, Owner::Free, Owner::Absent);
+        self.present -= span.frames();
+        Ok(())
+    }
+
+    // ---- Allocation ----
+
+    /// One frame, wherever it is; not zeroed. The path for faults.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    #[inline]
+    pub fn alloc_one(&mut self, owner: OwnerTag) -> Result<FrameNo, AllocError> {
+        match self.policy.take_one() {
+            Some(ix) => {
+                self.ledger.claim_one(ix, owner);
+                Ok(self.window().frame(ix))
+            }
+            None => self.alloc_order_of_zeroed(PageOrder::FRAME, owner),
+        }
+    }
+
+    /// An aligned run of `order`, wherever it is; not zeroed.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`.
+    #[inline]
+    pub fn alloc_order(
+        &mut self,
+        order: PageOrder,
+        owner: OwnerTag,
+    ) -> Result<FrameNo, AllocError> {
+        match self.policy.take(order) {
+            Some(ix) => {
+                let span = Span::at(ix, order.frames());
+                self.ledger.change(span, Owner::Free, Owner::Tag(owner));
+                Ok(self.window().frame(ix))
+            }
+            None => self.alloc_order_of_zeroed(order, owner),
+        }
+    }
+
+    /// The same when only zeroed frames may be left.
+    #[cold]
+    #[inline(never)]
+    fn alloc_order_of_zeroed(
+        &mut self,
+        order: PageOrder,
+        owner: OwnerTag,
+    ) -> Result<FrameNo, AllocError> {
+        if self.zeroed.frames() == 0 {
+            return Err(AllocError::NoMemory);
+        }
+        self.alloc(&Request::order(owner, order))
+            .map(|grant| grant.run.start())
+    }
+
+    /// A run as `request` says. Runs whose length is no power of two are given when an aligned run of
+    /// the next power of two (of length and alignment) is free; the policy may find more.
+    ///
+    /// # Errors
+    ///
+    /// `BadRequest`, `NoMemory`.
+    pub fn alloc(&mut self, request: &Request) -> Result<Grant, AllocError> {
+        let order = PageOrder::holding(request.frames)
+            .ok_or(AllocError::BadRequest)?
+            .max(request.align);
+        let within = match request.within {
+            Some(run) => self.window().clip(run),
+            None => self.window().span(),
+        };
+        let want = Want {
+            frames: request.frames,
+            align: request.align,
+            within,
+        };
+        let everywhere = within == self.window().span();
+        let (start, zeroed) = match self.take_zeroed(request, order) {
+            Some(start) => (start, true),
+            None => (
+                self.take(&want, order, everywhere)
+                    .ok_or(AllocError::NoMemory)?,
+                false,
+            ),
+        };
+        let span = Span::at(start, request.frames);
+        self.ledger
+            .change(span, Owner::Free, Owner::Tag(request.owner));
+        let run = self.window().run(span).ok_or(AllocError::BadRequest)?;
+        Ok(Grant { run, zeroed })
+    }
+
+    /// Exactly `run`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFree` when a frame of it is taken or not there.
+    pub fn alloc_at(&mut self, run: Run, owner: OwnerTag) -> Result<(), AllocError> {
+        let span = self.window().span_of(run).ok_or(AllocError::NotFree)?;
+        if self.ledger.expect(span, Owner::Free).is_err() || !self.take_at(span) {
+            return Err(AllocError::NotFree);
+        }
+        self.ledger.change(span, Owner::Free, Owner::Tag(owner));
+        Ok(())
+    }
+
+    // ---- Free ----
+
+    /// Frees one frame that `owner` has.
+    ///
+    /// # Errors
+    ///
+    /// `DoubleFree`, `Foreign`, `NotOwner`.
+    #[inline]
+    pub fn free_one(&mut self, frame: FrameNo, owner: OwnerTag) -> Result<(), FreeError> {
+        let Some(ix) = self.ledger.release_one(frame, owner) else {
+            return self.free_one_of_block(frame, owner);
+        };
+        if self.policy.give_one(ix) {
+            Ok(())
+        } else {
+            Err(FreeError::DoubleFree(frame))
+        }
+    }
+
+    /// The same when the frame's own byte does not say that `owner` has it.
+    #[cold]
+    #[inline(never)]
+    fn free_one_of_block(&mut self, frame: FrameNo, owner: OwnerTag) -> Result<(), FreeError> {
+        self.free(Run::new(frame, 1).ok_or(FreeError::Foreign(frame))?, owner)
+    }
+
+    /// Frees the aligned run of `order` at `start`, all of which `owner` has.
+    ///
+    /// # Errors
+    ///
+    /// `DoubleFree`, `Foreign`, `NotOwner`.
+    #[inline]
+    pub fn free_order(
+        &mut self,
+        start: FrameNo,
+        order: PageOrder,
+        owner: OwnerTag,
+    ) -> Result<(), FreeError> {
+        let frames = u64::from(order.frames());
+        self.free(
+            Run::new(start, frames).ok_or(FreeError::Foreign(start))?,
+            owner,
+        )
+    }
+
+    /// Frees `run`, all of which `owner` has. It may be a part of what was allocated, or several
+    /// allocations that lie side by side.
+    ///
+    /// # Errors
+    ///
+    /// `DoubleFree`, `Foreign`, `NotOwner`, each with the first frame that is to blame.
+    #[inline]
+    pub fn free(&mut self, run: Run, owner: OwnerTag) -> Result<(), FreeError> {
+        let span = self
+            .window()
+            .span_of(run)
+            .ok_or(FreeError::Foreign(run.start()))?;
+        self.leave(span, Owner::Tag(owner))?;
+        if self.policy.give(span) {
+            Ok(())
+        } else {
+            Err(FreeError::DoubleFree(run.start()))
+        }
+    }
+
+    /// Makes `span` free in the ledger if all of it is in the state `from`.
+    #[inline]
+    fn leave(&mut self, span: Span, from: Owner) -> Result<(), FreeError> {
+        if let Err((ix, owner)) = self.ledger.expect(span, from) {
+            let frame = self.window().frame(ix);
+            return Err(match owner {
+                Owner::Absent => FreeError::Foreign(frame),
+                Owner::Free => FreeError::DoubleFree(frame),
+                Owner::Held => FreeError::NotOwner(frame, None),
+                Owner::Tag(tag) => FreeError::NotOwner(frame, Some(tag)),
+            });
+        }
+        self.ledger.change(span, from, Owner::Free);
+        Ok(())
+    }
+
+    // ---- Zeroed frames ----
+
+    /// Takes a run of `order` out to be zeroed; the caller hands it to [`Self::end_zeroing`]
+    /// when it has zeroed it, or to [`Self::abandon_zeroing`]. `None` when nothing dirty of that
+    /// order is free, or so many zeroed runs of it wait that there is no room for one more.
+    #[must_use = "the run is taken until it is handed back"]
+    pub fn begin_zeroing(&mut self, order: PageOrder) -> Option<Run> {
+        if self.zeroed.room(order) == 0 {
+            return None;
+        }
+        let ix = self.policy.take(order)?;
+        let span = Span::at(ix, order.frames());
+        self.ledger.change(span, Owner::Free, Owner::Held);
+        self.held += order.frames();
+        self.window().run(span)
+    }
+
+    /// Puts a run that was taken out and is all zero now to the zeroed frames.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::free`], when the run was not taken out to be zeroed.
+    pub fn end_zeroing(&mut self, run: Run) -> Result<(), FreeError> {
+        let span = self.unhold(run)?;
+        let order = PageOrder::holding(span.frames()).filter(|o| o.frames() == span.frames());
+        let aligned = order.filter(|o| run.start().0 % u64::from(o.frames()) == 0);
+        if !aligned.is_some_and(|order| self.zeroed.put(span.start, order)) {
+            self.give(span);
+        }
+        Ok(())
+    }
+
+    /// Puts a run that was taken out to the dirty frames again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::free`], when the run was not taken out to be zeroed.
+    pub fn abandon_zeroing(&mut self, run: Run) -> Result<(), FreeError> {
+        let span = self.unhold(run)?;
+        self.give(span);
+        Ok(())
+    }
+
+    fn unhold(&mut self, run: Run) -> Result<Span, FreeError> {
+        let span = self
+            .window()
+            .span_of(run)
+            .ok_or(FreeError::Foreign(run.start()))?;
+        self.leave(span, Owner::Held)?;
+        self.held -= span.frames();
+        Ok(span)
+    }
+
+    /// Makes the longest zeroed run an ordinary free one; `false` when there is none.
+    pub fn drop_zeroed(&mut self) -> bool {
+        match self.zeroed.take_any() {
+            Some(span) => {
+                self.give(span);
+                true
+            }
+            None => false,
+        }
+    }
+
+    // ---- Questions, all in constant time ----
+
+    /// Who has `frame`.
+    #[inline]
+    pub fn owner(&self, frame: FrameNo) -> Owner {
+        self.ledger.owner(frame)
+    }
+
+    /// Frames that nobody has, zeroed ones included.
+    pub fn free_frames(&self) -> u32 {
+        self.policy.free_frames() + self.zeroed.frames()
+    }
+
+    /// Free frames that are zeroed.
+    pub fn zeroed_frames(&self) -> u32 {
+        self.zeroed.frames()
+    }
+
+    /// Frames that are out to be zeroed.
+    pub fn held_frames(&self) -> u32 {
+        self.held
+    }
+
+    /// Frames that owners have.
+    pub fn owned_frames(&self) -> u32 {
+        self.present - self.held - self.free_frames()
+    }
+
+    /// All frames that are there.
+    pub fn present_frames(&self) -> u32 {
+        self.present
+    }
+
+    /// Aligned free runs of `order` in the policy: so many allocations of this order would
+    /// succeed one after the other. Frames in a cache or zeroed ones are not counted for orders
+    /// above 0.
+    pub fn free_runs(&self, order: PageOrder) -> u32 {
+        let zeroed = if order == PageOrder::FRAME {
+            self.zeroed.frames()
+        } else {
+            0
+        };
+        self.policy.free_runs(order) + zeroed
+    }
+
+    /// The largest order of which the policy has a free run.
+    pub fn largest(&self) -> Option<PageOrder> {
+        self.policy.largest()
+    }
+
+    // ---- Inside ----
+
+    /// Gives frames to the policy that the ledger says are free and the policy does not have.
+    fn give(&mut self, span: Span) {
+        let accepted = self.policy.give(span);
+        debug_assert!(
+            accepted,
+            "the policy has frames that the ledger had as taken"
+        );
+    }
+
+    fn take_zeroed(&mut self, request: &Request, order: PageOrder) -> Option<FrameIx> {
+        if !request.zeroed || request.within.is_some() {
+            return None;
+        }
+        let policy = &mut self.policy;
+        let start = self.zeroed.take(order, |rest| {
+            let accepted = policy.give(rest);
+            debug_assert!(accepted, "a zeroed run was free in the policy");
+        })?;
+        let spare = Span {
+            start: FrameIx(start.0 + request.frames),
+            end: FrameIx(start.0 + order.frames()),
+        };
+        if !spare.is_empty() {
+            self.give(spare);
+        }
+        Some(start)
+    }
+
+    /// Takes a run from the policy, making zeroed runs dirty as long as it has none.
+    fn take(&mut self, want: &Want, order: PageOrder, everywhere: bool) -> Option<FrameIx> {
+        loop {
+            let taken = if everywhere && want.frames == order.frames() {
+                self.policy.take(order)
+            } else {
+                self.policy.take_run(want)
+            };
+            if taken.is_some() || !self.drop_zeroed() {
+                return taken;
+            }
+        }
+    }
+
+    /// Takes exactly `span`, which is free by the ledger, from the policy.
+    fn take_at(&mut self, span: Span) -> bool {
+        while !self.policy.take_at(span) {
+            if !self.drop_zeroed() {
+                return false;
+            }
+        }
+        true
+    }
+}

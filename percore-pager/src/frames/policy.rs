@@ -1,0 +1,120 @@
+//! The interface of every policy: a set of free frames that can be asked for runs.
+//!
+//! A policy is not told who has a frame and is not asked by clients: the
+//! [`Frames`](super::Frames) above it has checked, by its ledger, that what is given back was
+//! taken. Policies find most mistakes of their caller all the same and answer `false`.
+
+use super::kind::Kind;
+use super::orders::align_up;
+use super::units::{FrameIx, PageOrder, Span};
+use super::validate::Fault;
+use super::window::Window;
+
+/// Where a run may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Frames of the run, 1..=2^18.
+    pub frames: u32,
+    /// Its first frame's alignment.
+    pub align: PageOrder,
+    /// All of it must be inside.
+    pub within: Span,
+}
+
+/// A set of free frames of a window.
+///
+/// "Aligned" is about frame numbers, not about window indices. None of the methods blocks or
+/// panics as long as spans are inside the window.
+pub trait Policy {
+    /// Which policy this is.
+    fn kind(&self) -> Kind;
+
+    /// The window it was made for.
+    fn window(&self) -> &Window;
+
+    /// Takes an aligned run of `order`. `None` only when there is none.
+    fn take(&mut self, order: PageOrder) -> Option<FrameIx>;
+
+    /// Takes an aligned run of `order` that lies inside `within`. `None` only when there is none.
+    fn take_within(&mut self, order: PageOrder, within: Span) -> Option<FrameIx>;
+
+    /// Takes exactly `span`; `false`, and nothing is changed, unless all of it is free.
+    fn take_at(&mut self, span: Span) -> bool;
+
+    /// Adds `span` to the free frames and merges it with its neighbours. `false`, and nothing is
+    /// changed, when the policy finds that some of it is free already.
+    #[must_use = "frames that were not accepted are lost"]
+    fn give(&mut self, span: Span) -> bool;
+
+    /// `take` for a single frame, the path that faults take.
+    #[inline]
+    fn take_one(&mut self) -> Option<FrameIx> {
+        self.take(PageOrder::FRAME)
+    }
+
+    /// `give` for a single frame.
+    #[inline]
+    #[must_use = "a frame that was not accepted is lost"]
+    fn give_one(&mut self, frame: FrameIx) -> bool {
+        self.give(Span::at(frame, 1))
+    }
+
+    /// Takes a run of any length. Succeeds at least when an aligned run of the next power of two
+    /// of both `frames` and `align` is free inside `within`; what is too much goes back at once.
+    fn take_run(&mut self, want: &Want) -> Option<FrameIx> {
+        let order = PageOrder::holding(want.frames)?.max(want.align);
+        let start = if want.within == self.window().span() {
+            self.take(order)?
+        } else {
+            self.take_within(order, want.within)?
+        };
+        let spare = Span {
+            start: FrameIx(start.0 + want.frames),
+            end: FrameIx(start.0 + order.frames()),
+        };
+        if !spare.is_empty() {
+            let accepted = self.give(spare);
+            debug_assert!(
+                accepted,
+                "the rest of a run that was just taken is not free"
+            );
+        }
+        Some(start)
+    }
+
+    /// The first free frame at or after `from`, and free frames that follow it (not always all).
+    fn next_free(&self, from: FrameIx) -> Option<Span>;
+
+    /// Free frames, in constant time.
+    fn free_frames(&self) -> u32 {
+        self.free_runs(PageOrder::FRAME)
+    }
+
+    /// How many aligned free runs of `order` there are (those inside larger ones included), in
+    /// constant time: so many allocations of this order would succeed one after the other.
+    fn free_runs(&self, order: PageOrder) -> u32;
+
+    /// The largest order of which there is a free run, in constant time.
+    fn largest(&self) -> Option<PageOrder> {
+        PageOrder::all()
+            .rev()
+            .find(|order| self.free_runs(*order) > 0)
+    }
+
+    /// Gives what is held back in front (a cache) to the policy proper, a bounded number of
+    /// frames per call; `true` when something was moved.
+    fn settle(&mut self) -> bool {
+        false
+    }
+
+    /// Recomputes the policy's own redundant state and compares. Takes time in proportion to the
+    /// window.
+    fn check(&self) -> Result<(), Fault>;
+}
+
+/// The place of a run of `want` in the free span `free`, if it has one.
+pub(super) fn place(free: Span, want: &Want, skew: u32) -> Option<FrameIx> {
+    let free = free.cut(want.within);
+    let start = align_up(free.start, skew, want.align);
+    (start.0 <= free.end.0 && free.end.0 - start.0 >= want.frames).then_some(start)
+}

@@ -1,0 +1,541 @@
+//! Frames in blocks of 2 MiB in groups of 1 GiB: two tiers and a set on top.
+//!
+//! This is what the policies [`Bitmap`](super::Bitmap) and [`Slab`](super::Slab) stand on; they
+//! differ in which block they take a run from. A block that is wholly free is a free unit of the
+//! upper tier and is out in the lower one; so is a block that was taken as a whole, with the unit
+//! taken. Taking and giving 2 MiB therefore costs what a single frame costs and touches no frame's
+//! bit. The same holds for 1 GiB, one tier up.
+
+use super::bitset::BitSet;
+use super::memory::{Memory, Need};
+use super::orders::{Piece, pieces};
+use super::tier::{GROUP, GROUP_ORDER, Given, Tier, Wrong};
+use super::units::{FrameIx, PageOrder, Span};
+use super::validate::Fault;
+use super::window::Window;
+
+#[derive(Debug)]
+pub(super) struct Pyramid<'a> {
+    window: Window,
+    /// Units: frames of the window. Groups: blocks of the window.
+    pub(super) frames: Tier<'a>,
+    /// Units: blocks from a 1 GiB boundary on. Groups: 1 GiB.
+    blocks: Tier<'a>,
+    /// Wholly free groups of blocks, and how many.
+    whole: BitSet<'a>,
+    whole_count: u32,
+    /// Blocks that are in, in the lower tier.
+    broken: BitSet<'a>,
+    /// Blocks between that 1 GiB boundary and the window's base.
+    skew: u32,
+}
+
+impl<'a> Pyramid<'a> {
+    const fn groups(window: &Window) -> u32 {
+        (window.skew() / GROUP + window.blocks()).div_ceil(GROUP)
+    }
+
+    pub(super) const fn need(window: &Window) -> Need {
+        let groups = Self::groups(window);
+        let lower = Tier::need(window.blocks());
+        let upper = Tier::need(groups);
+        let sets = BitSet::need(groups) + BitSet::need(window.blocks());
+        Need {
+            shared: lower.shared,
+            private: lower.private + upper.private + upper.shared + sets,
+        }
+    }
+
+    pub(super) fn new(window: Window, memory: Memory<'a>) -> Option<Self> {
+        let groups = Self::groups(&window);
+        let mut private = memory.private;
+        let lines = super::memory::carve(&mut private, Tier::need(groups).shared)?;
+        Some(Pyramid {
+            window,
+            frames: Tier::new(window.blocks(), memory.shared, &mut private)?,
+            blocks: Tier::new(groups, super::memory::as_shared(lines), &mut private)?,
+            whole: BitSet::new(groups, &mut private)?,
+            whole_count: 0,
+            broken: BitSet::new(window.blocks(), &mut private)?,
+            skew: window.skew() / GROUP,
+        })
+    }
+
+    #[inline]
+    pub(super) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    fn block_is_free(&self, block: u32) -> bool {
+        let unit = block + self.skew;
+        let group = unit / GROUP;
+        if self.blocks.is_out(group) {
+            self.whole.contains(group)
+        } else {
+            self.blocks.is_free(unit, 0)
+        }
+    }
+
+    fn take_whole(&mut self, group: u32) {
+        self.whole.remove(group);
+        self.whole_count -= 1;
+    }
+
+    /// Takes a free block.
+    #[inline]
+    pub(super) fn take_block(&mut self) -> Option<u32> {
+        let unit = match self.blocks.take_one() {
+            Some(unit) => unit,
+            None => {
+                let group = self.whole.first()?;
+                self.take_whole(group);
+                self.blocks.open(group);
+                self.blocks.take_one()?
+            }
+        };
+        Some(unit - self.skew)
+    }
+
+    /// Takes the block `block`, which is free.
+    fn claim_block(&mut self, block: u32) {
+        let unit = block + self.skew;
+        let group = unit / GROUP;
+        if self.blocks.is_out(group) {
+            self.take_whole(group);
+            self.blocks.open(group);
+        }
+        self.blocks.take_at(unit, 0);
+    }
+
+    /// Makes a block that was just taken one whose frames are given out one by one.
+    pub(super) fn open(&mut self, block: u32) {
+        self.frames.open(block);
+        self.broken.insert(block);
+    }
+
+    #[inline]
+    fn give_block(&mut self, block: u32) -> bool {
+        let unit = block + self.skew;
+        match self.blocks.give_one(unit) {
+            Given::Done => true,
+            given => self.gave_unit(unit, 0, given),
+        }
+    }
+
+    /// Follows up a give to the upper tier.
+    #[cold]
+    #[inline(never)]
+    fn gave_unit(&mut self, unit: u32, order: u32, given: Given) -> bool {
+        let group = unit / GROUP;
+        match given {
+            Given::Done => true,
+            Given::Twice => false,
+            Given::Whole => {
+                self.whole.insert(group);
+                self.whole_count += 1;
+                true
+            }
+            Given::Out if self.whole.contains(group) => false,
+            Given::Out => {
+                self.blocks.split(group);
+                match self.blocks.give(unit, order) {
+                    Given::Out => false,
+                    given => self.gave_unit(unit, order, given),
+                }
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn take_one(&mut self) -> Option<FrameIx> {
+        match self.frames.take_one() {
+            Some(frame) => Some(FrameIx(frame)),
+            None => self.take_one_of_new_block(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_one_of_new_block(&mut self) -> Option<FrameIx> {
+        let block = self.take_block()?;
+        self.open(block);
+        self.frames.take_one().map(FrameIx)
+    }
+
+    #[inline]
+    pub(super) fn give_one(&mut self, frame: FrameIx) -> bool {
+        match self.frames.give_one(frame.0) {
+            Given::Done => true,
+            given => self.gave_frame(frame.0, 0, given),
+        }
+    }
+
+    /// Follows up a give to the lower tier.
+    #[cold]
+    #[inline(never)]
+    fn gave_frame(&mut self, frame: u32, order: u32, given: Given) -> bool {
+        let block = frame / GROUP;
+        match given {
+            Given::Done => true,
+            Given::Twice => false,
+            Given::Whole => {
+                self.broken.remove(block);
+                self.give_block(block)
+            }
+            Given::Out if self.block_is_free(block) => false,
+            Given::Out => {
+                self.frames.split(block);
+                self.broken.insert(block);
+                match self.frames.give(frame, order) {
+                    Given::Out => false,
+                    given => self.gave_frame(frame, order, given),
+                }
+            }
+        }
+    }
+
+    /// Takes an aligned run of `order`.
+    #[inline]
+    pub(super) fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
+        if order == PageOrder::BLOCK {
+            return self.take_block().map(|block| FrameIx(block * GROUP));
+        }
+        self.take_any(order.get())
+    }
+
+    fn take_any(&mut self, order: u32) -> Option<FrameIx> {
+        if order < GROUP_ORDER {
+            if let Some(frame) = self.frames.take(order) {
+                return Some(FrameIx(frame));
+            }
+            let block = self.take_block()?;
+            self.open(block);
+            self.frames.take_at(block * GROUP, order);
+            return Some(FrameIx(block * GROUP));
+        }
+        if order < 2 * GROUP_ORDER {
+            if let Some(unit) = self.blocks.take(order - GROUP_ORDER) {
+                return Some(FrameIx((unit - self.skew) * GROUP));
+            }
+        }
+        let group = self.whole.first()?;
+        self.take_whole(group);
+        if order < 2 * GROUP_ORDER {
+            self.blocks.open(group);
+            self.blocks.take_at(group * GROUP, order - GROUP_ORDER);
+        }
+        Some(FrameIx((group * GROUP - self.skew) * GROUP))
+    }
+
+    /// Takes an aligned run of `order` inside `within`.
+    pub(super) fn take_within(&mut self, order: PageOrder, within: Span) -> Option<FrameIx> {
+        let within = within.cut(self.window.span());
+        if within.is_empty() {
+            return None;
+        }
+        let start = if order < PageOrder::BLOCK {
+            self.find_frames(order.get(), within)
+        } else {
+            self.find_blocks(order.get() - GROUP_ORDER, within)
+        }?;
+        self.claim(Piece { start, order });
+        Some(start)
+    }
+
+    /// Finds a run of less than a block: in broken blocks inside `within`, in the two blocks at
+    /// its ends, in whole blocks, in this order.
+    fn find_frames(&self, order: u32, within: Span) -> Option<FrameIx> {
+        let (from, to) = (within.start.0, within.end.0);
+        if let Some(frame) = self.frames.find_within(order, from, to) {
+            return Some(FrameIx(frame));
+        }
+        let edges = [from / GROUP, to.saturating_sub(1) / GROUP];
+        for block in edges {
+            let base = block * GROUP;
+            let (low, high) = (from.max(base), to.min(base + GROUP));
+            if !self.frames.is_out(block) {
+                if let Some(frame) = self.frames.find(block, order, low - base, high - base) {
+                    return Some(FrameIx(frame));
+                }
+            } else if self.block_is_free(block) {
+                let start = low.next_multiple_of(1 << order);
+                if start + (1 << order) <= high {
+                    return Some(FrameIx(start));
+                }
+            }
+        }
+        self.find_blocks(0, within)
+    }
+
+    /// Finds `1 << order` blocks: in broken groups inside `within`, in the two groups at its
+    /// ends, in whole groups.
+    fn find_blocks(&self, order: u32, within: Span) -> Option<FrameIx> {
+        let from = within.start.0.div_ceil(GROUP) + self.skew;
+        let to = within.end.0 / GROUP + self.skew;
+        if from >= to {
+            return None;
+        }
+        let frame = |unit: u32| FrameIx((unit - self.skew) * GROUP);
+        if order < GROUP_ORDER {
+            if let Some(unit) = self.blocks.find_within(order, from, to) {
+                return Some(frame(unit));
+            }
+            for group in [from / GROUP, (to - 1) / GROUP] {
+                let base = group * GROUP;
+                let (low, high) = (from.max(base), to.min(base + GROUP));
+                if !self.blocks.is_out(group) {
+                    if let Some(unit) = self.blocks.find(group, order, low - base, high - base) {
+                        return Some(frame(unit));
+                    }
+                } else if self.whole.contains(group) {
+                    let start = low.next_multiple_of(1 << order);
+                    if start + (1 << order) <= high {
+                        return Some(frame(start));
+                    }
+                }
+            }
+        }
+        let group = self.whole.next_within(from.div_ceil(GROUP), to / GROUP)?;
+        Some(frame(group * GROUP))
+    }
+
+    /// Takes `piece`, which is free.
+    fn claim(&mut self, piece: Piece) {
+        let order = piece.order.get();
+        let block = piece.start.0 / GROUP;
+        if order < GROUP_ORDER {
+            if self.frames.is_out(block) {
+                self.claim_block(block);
+                self.open(block);
+            }
+            self.frames.take_at(piece.start.0, order);
+            return;
+        }
+        let unit = block + self.skew;
+        let group = unit / GROUP;
+        if self.blocks.is_out(group) {
+            self.take_whole(group);
+            if order == 2 * GROUP_ORDER {
+                return;
+            }
+            self.blocks.open(group);
+        }
+        self.blocks.take_at(unit, order - GROUP_ORDER);
+    }
+
+    fn is_free(&self, piece: Piece) -> bool {
+        let order = piece.order.get();
+        let block = piece.start.0 / GROUP;
+        if order < GROUP_ORDER {
+            return if self.frames.is_out(block) {
+                self.block_is_free(block)
+            } else {
+                self.frames.is_free(piece.start.0, order)
+            };
+        }
+        let unit = block + self.skew;
+        if self.blocks.is_out(unit / GROUP) {
+            return self.whole.contains(unit / GROUP);
+        }
+        order < 2 * GROUP_ORDER && self.blocks.is_free(unit, order - GROUP_ORDER)
+    }
+
+    pub(super) fn take_at(&mut self, span: Span) -> bool {
+        let skew = self.window.skew();
+        if !pieces(span, skew).all(|piece| self.is_free(piece)) {
+            return false;
+        }
+        pieces(span, skew).for_each(|piece| self.claim(piece));
+        true
+    }
+
+    /// Whether the policy may take `piece` back, as far as it can tell.
+    fn is_taken(&self, piece: Piece) -> bool {
+        let order = piece.order.get();
+        let block = piece.start.0 / GROUP;
+        if order < GROUP_ORDER {
+            return if self.frames.is_out(block) {
+                !self.block_is_free(block)
+            } else {
+                self.frames.is_taken(piece.start.0, order)
+            };
+        }
+        let unit = block + self.skew;
+        let group = unit / GROUP;
+        let above = if self.blocks.is_out(group) {
+            !self.whole.contains(group)
+        } else if order == 2 * GROUP_ORDER {
+            self.blocks.free_in(group) == 0
+        } else {
+            self.blocks.is_taken(unit, order - GROUP_ORDER)
+        };
+        above
+            && self
+                .broken_in(piece)
+                .all(|block| self.frames.free_in(block) == 0)
+    }
+
+    /// The broken blocks of a piece.
+    fn broken_in(&self, piece: Piece) -> impl Iterator<Item = u32> {
+        let end = (piece.start.0 + piece.order.frames()) / GROUP;
+        let mut at = piece.start.0 / GROUP;
+        core::iter::from_fn(move || {
+            let block = self.broken.next_within(at, end)?;
+            at = block + 1;
+            Some(block)
+        })
+    }
+
+    pub(super) fn give(&mut self, span: Span) -> bool {
+        let skew = self.window.skew();
+        if span.frames() == GROUP && span.start.0 % GROUP == 0 {
+            let block = span.start.0 / GROUP;
+            if self.frames.is_out(block) {
+                return self.give_block(block);
+            }
+        }
+        pieces(span, skew).all(|piece| self.is_taken(piece))
+            && pieces(span, skew).all(|piece| self.give_piece(piece))
+    }
+
+    /// Gives back `piece`, which is taken.
+    fn give_piece(&mut self, piece: Piece) -> bool {
+        let order = piece.order.get();
+        if order < GROUP_ORDER {
+            let given = self.frames.give(piece.start.0, order);
+            return self.gave_frame(piece.start.0, order, given);
+        }
+        let block = piece.start.0 / GROUP;
+        let end = block + piece.order.frames() / GROUP;
+        while let Some(block) = self.broken.next_within(block, end) {
+            if !self.frames.absorb(block) {
+                return false;
+            }
+            self.broken.remove(block);
+        }
+        let unit = block + self.skew;
+        if order < 2 * GROUP_ORDER {
+            let given = self.blocks.give(unit, order - GROUP_ORDER);
+            return self.gave_unit(unit, order - GROUP_ORDER, given);
+        }
+        let group = unit / GROUP;
+        if !self.blocks.is_out(group) && !self.blocks.absorb(group) {
+            return false;
+        }
+        self.gave_unit(unit, 0, Given::Whole)
+    }
+
+    pub(super) fn next_free(&self, from: FrameIx) -> Option<Span> {
+        if from.0 >= self.window.frames() {
+            return None;
+        }
+        let block = from.0 / GROUP;
+        let single = |(start, length)| Span::at(FrameIx(start), length);
+        if !self.frames.is_out(block) {
+            if let Some(found) = self.frames.next_free(from.0) {
+                return Some(single(found));
+            }
+        } else if self.block_is_free(block) && from.0 % GROUP != 0 {
+            return Some(Span {
+                start: from,
+                end: FrameIx((block + 1) * GROUP),
+            });
+        }
+        let from = from.0.div_ceil(GROUP);
+        let broken = self.frames.next_group(from);
+        let unit = self.next_free_block(from + self.skew);
+        match (broken, unit) {
+            (None, None) => None,
+            (Some(broken), Some((unit, _))) if broken + self.skew < unit => {
+                self.frames.next_free(broken * GROUP).map(single)
+            }
+            (_, Some((unit, count))) => {
+                Some(Span::at(FrameIx((unit - self.skew) * GROUP), count * GROUP))
+            }
+            (Some(broken), None) => self.frames.next_free(broken * GROUP).map(single),
+        }
+    }
+
+    /// The first free block at or after `from` (in units of the upper tier) and how many follow.
+    fn next_free_block(&self, from: u32) -> Option<(u32, u32)> {
+        let group = from / GROUP;
+        if group >= self.blocks.groups() {
+            return None;
+        }
+        if !self.blocks.is_out(group) {
+            if let Some(found) = self.blocks.next_free(from) {
+                return Some(found);
+            }
+        } else if self.whole.contains(group) {
+            return Some((from, (group + 1) * GROUP - from));
+        }
+        let broken = self.blocks.next_group(group + 1);
+        let whole = self.whole.next(group + 1);
+        match (broken, whole) {
+            (Some(broken), whole) if whole.is_none_or(|whole| broken < whole) => {
+                self.blocks.next_free(broken * GROUP)
+            }
+            (_, Some(whole)) => Some((whole * GROUP, GROUP)),
+            (_, None) => None,
+        }
+    }
+
+    pub(super) fn free_runs(&self, order: PageOrder) -> u32 {
+        let order = order.get();
+        let blocks = |order| self.blocks.runs(order, self.whole_count);
+        if order < GROUP_ORDER {
+            self.frames.runs(order, blocks(0))
+        } else if order < 2 * GROUP_ORDER {
+            blocks(order - GROUP_ORDER)
+        } else {
+            self.whole_count
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let mut runs = [0u32; PageOrder::COUNT];
+        let wrong = |number, wrong| match wrong {
+            Wrong::Count => Fault::Count(number),
+            Wrong::Listed => Fault::Listed(number),
+        };
+        for (tier, first) in [(&self.frames, 0), (&self.blocks, GROUP_ORDER as usize)] {
+            let mut found = [0; 9];
+            for group in 0..tier.groups() {
+                if tier.is_out(group) {
+                    tier.check_out(group).map_err(|w| wrong(group, w))?;
+                } else {
+                    tier.check_group(group, &mut found)
+                        .map_err(|w| wrong(group, w))?;
+                }
+            }
+            runs[first..first + 9].copy_from_slice(&found);
+            if !tier.check_sets() {
+                return Err(Fault::Summary);
+            }
+        }
+        if !self.whole.is_consistent() || !self.broken.is_consistent() {
+            return Err(Fault::Summary);
+        }
+        for block in 0..self.frames.groups() {
+            let broken = !self.frames.is_out(block);
+            if self.broken.contains(block) != broken || (broken && self.block_is_free(block)) {
+                return Err(Fault::Listed(block));
+            }
+        }
+        runs[PageOrder::COUNT - 1] = (0..self.blocks.groups())
+            .filter(|group| self.whole.contains(*group))
+            .count() as u32;
+        for order in (0..PageOrder::COUNT - 1).rev() {
+            // A whole group has all runs of the orders below; runs of 9 are whole blocks.
+            let above = if order < 9 { runs[9] } else { runs[18] };
+            runs[order] += above << (if order < 9 { 9 } else { 18 } - order);
+        }
+        for order in PageOrder::all() {
+            let (kept, found) = (self.free_runs(order), runs[order.get() as usize]);
+            if kept != found {
+                return Err(Fault::Runs(order, kept, found));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! Counts of free aligned runs by order, kept by one addition for most operations.
+//!
+//! Let `n(k)` be the number of free aligned runs of order k. Taking one unit whose largest free
+//! aligned run had order m makes `n(0)` to `n(m)` one less and changes nothing else. So it is
+//! enough to count down `changes[m]`, and `n(k)` is what all groups could have, plus the sum of
+//! `changes[k..]`. Taking a run of order o out of a free one of order m is the same for the
+//! orders o to m; below o, `n(k)` falls by `2^(o-k)`, which `changes[o-j] -= 2^(j-1)` sums to.
+
+use super::{GROUP_ORDER, Given, LINE, Tier, bucket};
+
+/// The bits of a word at which an aligned run of order 0..=6 can start.
+const STARTS: [u64; 7] = [
+    u64::MAX,
+    0x5555_5555_5555_5555,
+    0x1111_1111_1111_1111,
+    0x0101_0101_0101_0101,
+    0x0001_0001_0001_0001,
+    0x0000_0001_0000_0001,
+    1,
+];
+
+/// `1 << order` ones, for orders 0..=6.
+pub(super) fn ones(order: u32) -> u64 {
+    u64::MAX >> (64 - (1 << order))
+}
+
+/// The starts of free aligned runs of `order` (0..=6) in a word of free bits.
+pub(super) fn starts(mut word: u64, order: u32) -> u64 {
+    for step in 0..order {
+        word &= word >> (1 << step);
+    }
+    word & STARTS[order as usize]
+}
+
+impl Tier<'_> {
+    /// Number of free aligned runs of `order` (0..=8), when `whole` groups are free in the tier
+    /// above.
+    pub(in super::super) fn runs(&self, order: u32, whole: u32) -> u32 {
+        let all = i64::from(whole + self.inside) << (GROUP_ORDER - order);
+        (all + self.changes[order as usize..].iter().sum::<i64>()) as u32
+    }
+
+    /// Notes that a run of order `order` was taken (`sign` -1) from, or given (+1) to make, a
+    /// free run of order `reach`.
+    pub(super) fn account(&mut self, order: u32, reach: u32, sign: i64) {
+        self.changes[reach as usize] += sign;
+        for (step, change) in self.changes[..order as usize].iter_mut().rev().enumerate() {
+            *change += sign << step;
+        }
+    }
+
+    /// Order of the largest free aligned run around the run of `order` at `unit`. Looks at the
+    /// units around that run only, so it is the same before and after the run's bits change.
+    pub(super) fn reach(&self, unit: u32, order: u32) -> u32 {
+        let mut reach = order;
+        if reach < 6 {
+            let word = self.word(unit / 64);
+            while reach < 6 {
+                let buddy = (unit % 64 ^ 1 << reach) & !((1 << reach) - 1);
+                let mask = ones(reach) << buddy;
+                if word & mask != mask {
+                    return reach;
+                }
+                reach += 1;
+            }
+        }
+        while reach < GROUP_ORDER {
+            let words = 1 << (reach - 6);
+            let buddy = (unit / 64 ^ words) & !(words - 1);
+            if (buddy..buddy + words).any(|word| self.word(word) != u64::MAX) {
+                return reach;
+            }
+            reach += 1;
+        }
+        reach
+    }
+
+    /// The rest of `take_one`, when the buddy of the unit is free too: the word was `before`.
+    #[inline(never)]
+    pub(super) fn took_from_run(&mut self, word: u32, before: u64, bit: u32) {
+        // The lowest free bit of the word was taken, so the run around it begins with it.
+        let ones = (!(before >> bit)).trailing_zeros().min(64 - bit);
+        let reach = if ones == 64 {
+            self.reach(word * 64, 6)
+        } else {
+            (bit | 64).trailing_zeros().min(ones.ilog2())
+        };
+        self.changes[reach as usize] -= 1;
+        self.broke(word / LINE, reach);
+    }
+
+    /// The rest of `give_one`, when the buddy of the unit is free too.
+    #[inline(never)]
+    pub(super) fn gave_to_run(&mut self, unit: u32) -> Given {
+        let reach = self.reach(unit, 0);
+        self.changes[reach as usize] += 1;
+        self.grew(unit / super::GROUP, reach)
+    }
+
+    /// Follows up that a free run of order `reach` came to be in `group`.
+    pub(super) fn grew(&mut self, group: u32, reach: u32) -> Given {
+        let largest = self.largest_in(group).unwrap_or(0);
+        if reach == GROUP_ORDER {
+            self.classes.remove(largest, group);
+            self.close(group);
+            return Given::Whole;
+        }
+        if reach > largest {
+            self.reclass(group, largest, reach);
+        }
+        Given::Done
+    }
+
+    /// Follows up that a free run of order `reach` was broken in `group`: if it was of the
+    /// largest, the line is looked at for another.
+    pub(super) fn broke(&mut self, group: u32, reach: u32) {
+        let head = self.heads[group as usize];
+        let largest = u32::from((head & super::MAX) >> super::MAX_SHIFT);
+        if reach == largest {
+            let now = if bucket(head) == 0 {
+                0
+            } else {
+                self.scan_largest(group, largest)
+            };
+            self.reclass(group, largest, now);
+        }
+    }
+
+    /// The order of the largest free aligned run in a group's line, known to be at most `bound`.
+    pub(super) fn scan_largest(&self, group: u32, bound: u32) -> u32 {
+        let line = group * LINE;
+        for order in (6..=bound.min(8)).rev() {
+            let step = 1 << (order - 6);
+            let mut starts = (line..line + LINE).step_by(step);
+            if starts
+                .any(|start| (start..start + step as u32).all(|word| self.word(word) == u64::MAX))
+            {
+                return order;
+            }
+        }
+        let bound = bound.min(5);
+        let mut largest = 0;
+        for word in line..line + LINE {
+            let mut rest = self.word(word);
+            if largest > 0 {
+                rest = starts(rest, largest);
+            }
+            // Above `largest`, one step at a time, as long as a run of that order is left.
+            while largest < bound {
+                rest = rest & rest >> (1 << largest) & STARTS[largest as usize + 1];
+                if rest == 0 {
+                    break;
+                }
+                largest += 1;
+            }
+            if largest == bound {
+                break;
+            }
+        }
+        largest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_of_runs_in_a_word() {
+        assert_eq!(starts(0b1111_0110, 0), 0b1111_0110);
+        assert_eq!(starts(0b1111_0110, 1), 0b0101_0000);
+        assert_eq!(starts(0b1111_0110, 2), 0b0001_0000);
+        assert_eq!(starts(u64::MAX, 6), 1);
+        assert_eq!(starts(u64::MAX - 1, 6), 0);
+        assert_eq!((ones(0), ones(3), ones(6)), (1, 0xff, u64::MAX));
+    }
+}

@@ -1,0 +1,215 @@
+//! Runs of any order and place inside the groups of a tier.
+
+use super::account::{ones, starts};
+use super::{GROUP, Given, LINE, Tier, bucket};
+
+impl Tier<'_> {
+    /// Takes an aligned run of `order` (0..=8) from the groups that are in: of the fullest group
+    /// for single units, else of one whose largest run is the smallest that will do.
+    pub(in super::super) fn take(&mut self, order: u32) -> Option<u32> {
+        if order == 0 {
+            return self.take_one();
+        }
+        let group = self.classes.first_from(order)?;
+        let unit = self.find(group, order, 0, GROUP)?;
+        self.take_at(unit, order);
+        Some(unit)
+    }
+
+    /// Finds, without taking it, a run of `order` (0..=8) in the groups that are in and lie
+    /// wholly in `from..to` (units).
+    pub(in super::super) fn find_within(&self, order: u32, from: u32, to: u32) -> Option<u32> {
+        let (first, last) = (from.div_ceil(GROUP), to / GROUP);
+        if first >= last {
+            return None;
+        }
+        let group = if order == 0 {
+            let hot = self.hot / LINE;
+            if (first..last).contains(&hot) && self.free_in(hot) > 0 {
+                hot
+            } else {
+                self.buckets.first_within(1, first, last)?
+            }
+        } else {
+            self.classes.first_within(order, first, last)?
+        };
+        self.find(group, order, 0, GROUP)
+    }
+
+    /// Finds a run of `order` (0..=8) in one group, between two offsets in units.
+    pub(in super::super) fn find(&self, group: u32, order: u32, from: u32, to: u32) -> Option<u32> {
+        let line = group * LINE;
+        if order < 6 {
+            return (from / 64..to.div_ceil(64)).find_map(|word| {
+                let mut bits = self.word(line + word);
+                if word * 64 < from {
+                    bits &= u64::MAX << (from % 64);
+                }
+                if to < word * 64 + 64 {
+                    bits &= !(u64::MAX << (to % 64));
+                }
+                let found = starts(bits, order);
+                (found != 0).then(|| group * GROUP + word * 64 + found.trailing_zeros())
+            });
+        }
+        let step = 1u32 << order;
+        (from.next_multiple_of(step)..to)
+            .step_by(step as usize)
+            .find(|start| start + step <= to && self.is_free(group * GROUP + start, order))
+            .map(|start| group * GROUP + start)
+    }
+
+    /// Whether all of the aligned run of `order` (0..=8) at `unit` is free; its group is in.
+    pub(in super::super) fn is_free(&self, unit: u32, order: u32) -> bool {
+        if order < 6 {
+            let mask = ones(order) << (unit % 64);
+            return self.word(unit / 64) & mask == mask;
+        }
+        (unit / 64..(unit + (1 << order)) / 64).all(|word| self.word(word) == u64::MAX)
+    }
+
+    /// Whether none of the aligned run of `order` (0..=8) at `unit` is free; its group is in.
+    pub(in super::super) fn is_taken(&self, unit: u32, order: u32) -> bool {
+        if order < 6 {
+            return self.word(unit / 64) & ones(order) << (unit % 64) == 0;
+        }
+        (unit / 64..(unit + (1 << order)) / 64).all(|word| self.word(word) == 0)
+    }
+
+    fn fill(&mut self, unit: u32, order: u32, free: bool) {
+        if order < 6 {
+            let mask = ones(order) << (unit % 64);
+            let word = self.word(unit / 64);
+            self.set_word(unit / 64, if free { word | mask } else { word & !mask });
+            return;
+        }
+        for word in unit / 64..(unit + (1 << order)) / 64 {
+            self.set_word(word, if free { u64::MAX } else { 0 });
+        }
+    }
+
+    /// Takes the aligned run of `order` (0..=8) at `unit`, which is free and whose group is in.
+    pub(in super::super) fn take_at(&mut self, unit: u32, order: u32) {
+        let reach = self.reach(unit, order);
+        self.fill(unit, order, false);
+        self.recount(unit / GROUP, -(1 << order));
+        self.account(order, reach, -1);
+        self.broke(unit / GROUP, reach);
+    }
+
+    /// Gives back the aligned run of `order` (0..=8) at `unit`.
+    pub(in super::super) fn give(&mut self, unit: u32, order: u32) -> Given {
+        if order == 0 {
+            return self.give_one(unit);
+        }
+        let group = unit / GROUP;
+        if self.is_out(group) {
+            return Given::Out;
+        }
+        if !self.is_taken(unit, order) {
+            return Given::Twice;
+        }
+        self.fill(unit, order, true);
+        self.recount(group, 1 << order);
+        let reach = self.reach(unit, order);
+        self.account(order, reach, 1);
+        self.grew(group, reach)
+    }
+
+    /// The free units at or after `from` in the group of `from` (which is in), as one run that
+    /// ends at a taken unit or with a word.
+    pub(in super::super) fn next_free(&self, from: u32) -> Option<(u32, u32)> {
+        let end = (from / GROUP + 1) * LINE;
+        let mut skip = from % 64;
+        for word in from / 64..end {
+            let bits = self.word(word) & u64::MAX << skip;
+            skip = 0;
+            if bits != 0 {
+                let start = bits.trailing_zeros();
+                let length = (!(bits >> start)).trailing_zeros().min(64 - start);
+                return Some((word * 64 + start, length));
+            }
+        }
+        None
+    }
+
+    /// The first group at or after `from` that is in and has a free unit.
+    pub(in super::super) fn next_group(&self, from: u32) -> Option<u32> {
+        let hot = self.hot / LINE;
+        let listed = self.buckets.next(from);
+        if self.hot != super::NO_WORD && hot >= from && self.free_in(hot) > 0 {
+            return Some(listed.map_or(hot, |group| group.min(hot)));
+        }
+        listed
+    }
+
+    /// Recounts a group that is in and compares with what is kept of it. Adds its free runs by
+    /// order to `runs`.
+    pub(in super::super) fn check_group(
+        &self,
+        group: u32,
+        runs: &mut [u32; 9],
+    ) -> Result<(), Wrong> {
+        let line = group * LINE..group * LINE + LINE;
+        let free: u32 = line.clone().map(|word| self.word(word).count_ones()).sum();
+        let head = self.heads[group as usize];
+        if free != self.free_in(group) || free == GROUP {
+            return Err(Wrong::Count);
+        }
+        let mut largest = 0;
+        for order in 0..9 {
+            let step = 1 << order;
+            let found = (0..GROUP / step)
+                .filter(|n| self.is_free(group * GROUP + n * step, order))
+                .count();
+            runs[order as usize] += found as u32;
+            if found > 0 {
+                largest = order;
+            }
+        }
+        if self.largest_in(group).unwrap_or(0) != largest {
+            return Err(Wrong::Count);
+        }
+        let hot = self.hot / LINE == group;
+        for number in 1..=8 {
+            let listed = !hot && bucket(head) == number;
+            if self.buckets.contains(number, group) != listed
+                || self.classes.contains(number, group) != (largest == number)
+            {
+                return Err(Wrong::Listed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a group that is out is nowhere listed.
+    pub(in super::super) fn check_out(&self, group: u32) -> Result<(), Wrong> {
+        let listed = (1..=8).any(|number| {
+            self.buckets.contains(number, group) || self.classes.contains(number, group)
+        });
+        if listed || self.hot / LINE == group {
+            Err(Wrong::Listed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks the sets' summaries and the number of groups that are in.
+    pub(in super::super) fn check_sets(&self) -> bool {
+        let inside = (0..self.groups())
+            .filter(|group| !self.is_out(*group))
+            .count();
+        self.buckets.is_consistent()
+            && self.classes.is_consistent()
+            && inside == self.inside as usize
+    }
+}
+
+/// What is wrong with a group.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Wrong {
+    /// Its count, or its largest run.
+    Count,
+    /// Its place in buckets and classes.
+    Listed,
+}
