@@ -8,6 +8,7 @@
 
 pub mod boot;
 pub mod cmd;
+pub mod count;
 pub mod error;
 pub mod machine;
 pub mod modlist;

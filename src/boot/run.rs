@@ -1,5 +1,6 @@
 //! Starts QEMU and watches it. Whatever happens, QEMU is gone when [`Run::watch`] returns: it is
-//! killed and reaped by `Drop`, and the kernel kills it should percore itself be killed.
+//! asked to end, killed if it does not, and reaped by `Drop`; and the kernel kills it should percore
+//! itself be killed.
 
 use std::io::{self, Read};
 use std::os::unix::fs::symlink;
@@ -18,6 +19,9 @@ use crate::Error;
 const POLL: Duration = Duration::from_millis(100);
 /// How long the log is read on after a verdict, for the rest of a panic's text.
 const TAIL: Duration = Duration::from_millis(300);
+
+/// How long QEMU may take to end by itself: its plugins write their results then.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Set by the handler of the termination signals.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -41,11 +45,33 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
-/// Kills and reaps its process when dropped.
+/// Ends and reaps its process when dropped.
 struct Guard(Child);
+
+impl Guard {
+    /// Asks the process to end and waits a little.
+    fn ask_to_end(&mut self) {
+        if !matches!(self.0.try_wait(), Ok(None)) {
+            return;
+        }
+        let pid = i32::try_from(self.0.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let asked =
+            pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        let end = Instant::now() + GRACE;
+        while matches!(asked, Some(Ok(()))) && Instant::now() < end {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.ask_to_end();
         // Both fail only when the process has ended and was reaped, which is what is wanted.
         let _ = self.0.kill();
         let _ = self.0.wait();

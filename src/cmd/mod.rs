@@ -1,6 +1,7 @@
 //! Subcommands, one file each.
 
 mod build;
+mod count;
 mod doctor;
 mod qemu;
 mod test;
@@ -25,6 +26,7 @@ struct Cli {
 enum Command {
     Build(build::Args),
     Qemu(Box<qemu::Args>),
+    Count(Box<count::Args>),
     Doctor(doctor::Args),
     Test(test::Args),
 }
@@ -43,6 +45,7 @@ pub fn dispatch() -> Result<Exit, Error> {
         }
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Qemu(args)) => qemu::run(&args),
+        Some(Command::Count(args)) => count::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Test(args)) => test::run(&args),
     }

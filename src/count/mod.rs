@@ -1,0 +1,215 @@
+//! Counts what a boot does, with the plugin of `bench/qemu-count`.
+//!
+//! [`Plan`] turns the files of a boot into the plugin's arguments: every module is an image to
+//! recognise, and the symbols of kernel and programs say where page faults enter, where idle loops
+//! are and which functions only clear memory. What a stripped file does not tell is named in
+//! [`Plan::missing`] and left out of the output, never guessed. [`table`] prints a report, [`facts`]
+//! adds where it comes from, [`spread`] compares runs. The figures themselves are explained in
+//! `docs/counting.md`.
+
+pub mod facts;
+pub mod spread;
+mod symbols;
+pub mod table;
+
+use std::path::{Path, PathBuf};
+
+use qemu_count::args::{Apart, Arm, Config, ImageArg};
+
+use crate::Error;
+use crate::boot::{BootFile, Image};
+use symbols::Symbols;
+
+/// Name of the kernel in `--apart`.
+const KERNEL: &str = "kernel";
+/// The kernel's entry for vector 14.
+const PAGE_FAULT_ENTRY: &str = "entry_vec0e_page_fault";
+/// The kernel functions that hold the idle loops: of the boot CPU, and of the others.
+const IDLE: [&str; 2] = ["_ZN13Kernel_thread3runEv", "call_ap_bootstrap"];
+/// The kernel functions that measure clocks while it boots: they spin until real time has passed, so
+/// their counts do not repeat.
+const CALIBRATE: [&str; 3] = [
+    "_ZN5Delay7measureEv",
+    "_ZN3Cpu13calibrate_tscEv",
+    "_ZN4Apic15calibrate_timerEP3Cpu",
+];
+/// The function that clears memory, in the kernel as in programs.
+const CLEAR: &str = "memset";
+
+/// A function to report apart: `PART=MODULE:SYMBOL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    part: String,
+    module: String,
+    symbol: String,
+}
+
+impl std::str::FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fields = text.split_once('=').and_then(|(part, rest)| {
+            let (module, symbol) = rest.split_once(':')?;
+            Some((part, module, symbol))
+        });
+        match fields {
+            Some((part, module, symbol)) if ![part, module, symbol].contains(&"") => Ok(Choice {
+                part: part.to_owned(),
+                module: module.to_owned(),
+                symbol: symbol.to_owned(),
+            }),
+            _ => Err("expected PART=MODULE:SYMBOL, MODULE being `kernel` for the kernel".into()),
+        }
+    }
+}
+
+/// The plugin's arguments for one boot.
+#[derive(Debug)]
+pub struct Plan {
+    /// The arguments.
+    pub config: Config,
+    /// What could not be set up, one sentence each.
+    pub missing: Vec<String>,
+}
+
+impl Plan {
+    /// Looks into the files of `image`. The plugin will write to `out`, which must be an absolute
+    /// path: QEMU runs in a directory of its own.
+    ///
+    /// # Errors
+    /// A choice names a module or symbol that is not there.
+    pub fn new(image: &Image, choices: &[Choice], arm: Arm, out: PathBuf) -> Result<Self, Error> {
+        let mut plan = Plan {
+            config: Config {
+                out,
+                arm,
+                ..Config::default()
+            },
+            missing: Vec::new(),
+        };
+        let mut modules = image.modules.iter();
+        let kernel = modules
+            .next()
+            .map(|kernel| Symbols::of(&kernel.path))
+            .unwrap_or_default();
+        plan.kernel(&kernel);
+        let mut programs = Vec::new();
+        for module in modules.filter(|module| symbols::is_program(&module.path)) {
+            let symbols = Symbols::of(&module.path);
+            plan.program(module, &symbols);
+            programs.push((module.name.as_str(), symbols));
+        }
+        for choice in choices {
+            let (symbols, owner) = if choice.module == KERNEL {
+                (&kernel, None)
+            } else {
+                let found = programs.iter().find(|(name, _)| *name == choice.module);
+                let (name, symbols) = found.ok_or_else(|| {
+                    Error::Usage(format!("--apart: no program module '{}'", choice.module))
+                })?;
+                (symbols, Some((*name).to_owned()))
+            };
+            let range = symbols.function(&choice.symbol).ok_or_else(|| {
+                let Choice { module, symbol, .. } = choice;
+                Error::Usage(format!(
+                    "--apart: no function '{symbol}' in {module} or its .debug file"
+                ))
+            })?;
+            plan.apart(&choice.part, range, owner);
+        }
+        Ok(plan)
+    }
+
+    fn kernel(&mut self, symbols: &Symbols) {
+        match symbols.function(PAGE_FAULT_ENTRY) {
+            Some(entry) => self.config.page_fault.push(entry.start),
+            None => self
+                .missing
+                .push(format!("page faults: the kernel has no {PAGE_FAULT_ENTRY}")),
+        }
+        let parts = IDLE.map(|name| ("idle", name)).into_iter();
+        let parts = parts.chain(CALIBRATE.map(|name| ("calibrate", name)));
+        let parts = parts.chain([("zero", CLEAR)]);
+        for (part, name) in parts {
+            match symbols.function(name) {
+                Some(range) => self.apart(part, range, None),
+                None => self
+                    .missing
+                    .push(format!("part {part}: the kernel has no {name}")),
+            }
+        }
+    }
+
+    fn program(&mut self, module: &BootFile, symbols: &Symbols) {
+        self.config.images.push(ImageArg {
+            name: module.name.clone(),
+            path: module.path.clone(),
+        });
+        if symbols.is_empty() {
+            self.missing
+                .push(format!("part zero: {} has no symbols", module.name));
+        } else if let Some(range) = symbols.function(CLEAR) {
+            self.apart("zero", range, Some(module.name.clone()));
+        }
+    }
+
+    fn apart(&mut self, part: &str, range: std::ops::Range<u64>, image: Option<String>) {
+        let Some((lo, hi)) = (!range.is_empty()).then_some((range.start, range.end)) else {
+            return;
+        };
+        self.config.apart.push(Apart {
+            part: part.to_owned(),
+            lo,
+            hi,
+            image,
+        });
+    }
+}
+
+/// The plugin, which cargo builds together with this program.
+///
+/// # Errors
+/// It is not beside the running program.
+pub fn find_plugin() -> Result<PathBuf, Error> {
+    const NAME: &str = "libqemu_count.so";
+    let exe = std::env::current_exe().map_err(Error::io("cannot tell where percore is"))?;
+    let dir = exe.parent().unwrap_or(Path::new("."));
+    // Cargo leaves the dependency in `deps`, and an explicit build of it beside us too: the newer.
+    [dir.join("deps").join(NAME), dir.join(NAME)]
+        .into_iter()
+        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+        .max()
+        .map(|(_, path)| path)
+        .ok_or_else(|| Error::Missing {
+            what: format!("{NAME} is not beside {}", exe.display()),
+            remedy: "build it with the same profile: cargo build -p qemu-count".into(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_have_three_fields() {
+        let choice: Choice = "spin=bench:barrier_wait".parse().unwrap();
+        assert_eq!(
+            (choice.module.as_str(), choice.symbol.as_str()),
+            ("bench", "barrier_wait")
+        );
+        for text in ["", "spin", "spin=bench", "=a:b", "a=:b", "a=b:"] {
+            assert!(text.parse::<Choice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_symbols_is_said_to_lack_them() {
+        let mut plan = Plan {
+            config: Config::default(),
+            missing: Vec::new(),
+        };
+        plan.kernel(&Symbols::default());
+        assert_eq!(plan.config, Config::default());
+        assert_eq!(plan.missing.len(), 7);
+    }
+}
