@@ -13,7 +13,7 @@ use l4re_rs::log::LineLog;
 use l4re_rs::server::{Incoming, Outcome, Service};
 
 use crate::clients::Clients;
-use crate::map::{MapError, MapId, OwnerId, Range, Regions, Rights};
+use crate::map::{MapError, MapId, OwnerId, Range, Regions, Rights, Run};
 use crate::request::{Block, Request};
 use crate::scrub::{Scrubber, Zero};
 use crate::topology::Topology;
@@ -32,6 +32,9 @@ pub struct Sigma0 {
     pub(crate) clients: Clients,
     pub(crate) log: LineLog,
     pub(crate) kip: u64,
+    /// The run of I/O memory that was asked for last. The I/O map never changes once it is built:
+    /// nobody owns I/O memory.
+    last_io: Option<Run>,
     /// Messages answered without an error, and with one.
     pub(crate) served: u64,
     pub(crate) refused: u64,
@@ -98,6 +101,7 @@ impl Sigma0 {
             clients: Clients::new(),
             log,
             kip,
+            last_io: None,
             served: 0,
             refused: 0,
         }
@@ -155,16 +159,13 @@ impl Sigma0 {
                 ))
             }
             Request::IoMemory { block, cached } => {
-                let state = self
-                    .maps
-                    .inside(MapId::Io, block.range())
-                    .ok_or(Errno::NoMem)?;
+                let rights = self.io_rights(block.range())?;
                 let caching = if cached {
                     Caching::Cached
                 } else {
                     Caching::Uncached
                 };
-                Ok(item(utcb, self.block_item(block, state.rights(), caching)))
+                Ok(item(utcb, self.block_item(block, rights, caching)))
             }
             Request::AnyRam { order } => {
                 let block = self.with_all_memory(|maps| {
@@ -186,6 +187,26 @@ impl Sigma0 {
                 Ok(MsgTag::plain(0, 0, 0))
             }
         }
+    }
+
+    /// Rights of I/O memory that lies in one run. Drivers ask for one device's pages in a row, so
+    /// the last run is tried first.
+    #[inline(always)]
+    fn io_rights(&mut self, range: Range) -> Result<Rights, Errno> {
+        match self.last_io {
+            Some(run) if run.range.contains(range) => Ok(run.state.rights()),
+            _ => self.find_io(range),
+        }
+    }
+
+    #[inline(never)]
+    fn find_io(&mut self, range: Range) -> Result<Rights, Errno> {
+        let run = self.maps.lookup(MapId::Io, range.start());
+        if run.state.is_absent() || !run.range.contains(range) {
+            return Err(Errno::NoMem);
+        }
+        self.last_io = Some(run);
+        Ok(run.state.rights())
     }
 
     #[inline(always)]
