@@ -3,6 +3,8 @@
 use l4_sys::{CapIdx, Errno};
 use l4re_rs::cap::{Cap, kind};
 
+use crate::server::OWN_TASK;
+
 /// Highest slot number that fits an owner number.
 const LAST_SLOT: u64 = 0xfff;
 
@@ -43,6 +45,18 @@ impl Clients {
             .map_err(|_| Errno::NoMem)?;
         self.next += 1;
         Ok(gate)
+    }
+
+    /// Takes the last gate back: its answer reached nobody. Without this a client that never opens
+    /// a receive buffer could use up the numbers of all others.
+    pub fn take_back(&mut self) {
+        if self.next > CapIdx::FIRST_FREE.slot() {
+            self.next -= 1;
+            let gate = Cap::<kind::Gate>::new(CapIdx::from_slot(self.next));
+            // A slot that cannot be emptied is filled anew by the next create, so the result does
+            // not matter.
+            let _ = OWN_TASK.release(gate);
+        }
     }
 }
 
