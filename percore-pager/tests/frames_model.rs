@@ -1,7 +1,7 @@
 //! One suite for all frame allocators: random traces against a plain model, with shrinking.
 //!
 //! Seeds are fixed and printed: proptest's generator is seeded here, not by the clock. Set
-//! `FRAMES_SEED` to another number to explore.
+//! `FRAMES_SEED` to another number to explore, `FRAMES_FACTOR` to run so many times the cases.
 
 mod support;
 
@@ -70,6 +70,8 @@ fn runner(cases: u32, salt: u8) -> TestRunner {
         .ok()
         .and_then(|s| s.parse().ok())
         .unwrap_or(1);
+    let factor = std::env::var("FRAMES_FACTOR").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let cases = cases * factor;
     println!("FRAMES_SEED={seed}, {cases} cases");
     let mut bytes = [salt; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
