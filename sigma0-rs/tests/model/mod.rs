@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::ptr::NonNull;
 
 /// Units in the universe of a driven trace.
-pub const UNITS: usize = 160;
+pub const UNITS: usize = 256;
 
 thread_local! {
     /// Pages the map under test has taken (physical addresses), and the memory they stand for.
@@ -24,22 +24,38 @@ thread_local! {
 #[repr(C, align(4096))]
 struct Page([NodeSlot; PAGE_BYTES / NODE_BYTES]);
 
-/// Leaks memory for `slots` static nodes and for `pages` pages to grow by.
-pub fn memory(slots: usize, pages: usize) -> &'static mut [NodeSlot] {
+/// Memory for a map under test; freed when dropped, so it has to outlive the map.
+pub struct Memory(*mut [Page]);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        TAKEN.with_borrow_mut(|t| *t = (Vec::new(), Vec::new()));
+        // SAFETY: the pointer is `memory`'s box. Every user declares the map behind its memory, so
+        // the map and with it all references are gone.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+/// Makes memory for `slots` static nodes and for `pages` pages to grow by. Bind the second part first.
+pub fn memory(slots: usize, pages: usize) -> (Memory, &'static mut [NodeSlot]) {
     let per = PAGE_BYTES / NODE_BYTES;
-    let static_pages = slots.div_ceil(per);
-    let all: Vec<Page> = (0..static_pages + pages)
+    let own = slots.div_ceil(per);
+    let all: Box<[Page]> = (0..own + pages)
         .map(|_| Page([const { NodeSlot::EMPTY }; 8]))
         .collect();
-    let all: &'static mut [Page] = Vec::leak(all);
-    let (own, more) = all.split_at_mut(static_pages);
+    let all = Box::into_raw(all);
+    let first = all.cast::<Page>();
     TAKEN.with_borrow_mut(|t| {
         t.0.clear();
-        t.1 = more.iter_mut().map(|p| NonNull::from(p).cast()).collect();
+        // SAFETY: the box has `own + pages` pages.
+        t.1 = (own..own + pages)
+            .filter_map(|i| NonNull::new(unsafe { first.add(i) }.cast()))
+            .collect();
     });
-    let first = own.as_mut_ptr().cast::<NodeSlot>();
-    // SAFETY: `own` is leaked, contiguous and at least `slots` nodes long.
-    unsafe { std::slice::from_raw_parts_mut(first, slots) }
+    // SAFETY: the first `own` pages are at least `slots` nodes, used by nobody else, and live as long
+    // as `Memory`.
+    let nodes = unsafe { std::slice::from_raw_parts_mut(first.cast::<NodeSlot>(), slots) };
+    (Memory(all), nodes)
 }
 
 /// The window of a growing map: each page is given one of the leaked stand-ins.
@@ -265,9 +281,23 @@ impl Bytes<'_> {
     }
 }
 
+/// What a trace met, to prove that the traces reach what they are for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Met {
+    /// Operations that did what was asked.
+    pub done: u32,
+    /// Operations refused for the client's reasons.
+    pub refused: u32,
+    /// Operations refused for want of nodes.
+    pub no_nodes: u32,
+    /// Pages turned into nodes.
+    pub pages: u32,
+}
+
 /// Runs one trace on the map and the model, and compares results and content after each step.
 /// Panics where they differ.
-pub fn drive(data: &[u8]) {
+pub fn drive(data: &[u8]) -> Met {
+    let mut met = Met::default();
     let mut b = Bytes(data);
     let kind = b.byte();
     // Where the universe lies: the bottom, the top, somewhere; the ports with unit 1.
@@ -279,23 +309,25 @@ pub fn drive(data: &[u8]) {
     };
     let slots = sigma0_rs::map::MIN_SLOTS + (kind as usize / 4) % 16;
     let grows = kind & 0x80 != 0;
-    let mut maps = Regions::new(memory(slots, if grows { 4 } else { 0 })).unwrap();
+    let (_memory, nodes) = memory(slots, if grows { 4 } else { 0 });
+    let mut maps = Regions::new(nodes).unwrap();
     if grows {
         // SAFETY: `window` gives leaked memory that nothing else uses.
         unsafe { maps.set_growth(window) };
     }
     let mut model = Model::new(base, shift, UNITS);
     while !b.0.is_empty() {
-        step(&mut b, map, &mut maps, &mut model);
+        step(&mut b, map, &mut maps, &mut model, &mut met);
         compare(map, &maps, &model);
     }
+    met
 }
 
 fn rights(n: u8) -> Rights {
     [Rights::RWX, Rights::RW, Rights::RX, Rights::R][n as usize % 4]
 }
 
-fn step(b: &mut Bytes<'_>, map: MapId, maps: &mut Regions, model: &mut Model) {
+fn step(b: &mut Bytes<'_>, map: MapId, maps: &mut Regions, model: &mut Model, met: &mut Met) {
     let op = b.byte();
     let who = b.byte();
     let owner = OwnerId::new(u16::from(who % 3) + 4).unwrap();
@@ -383,6 +415,12 @@ fn step(b: &mut Bytes<'_>, map: MapId, maps: &mut Regions, model: &mut Model) {
         }
     };
     let grown = taken();
+    met.pages += grown.len() as u32;
+    match got {
+        Ok(_) => met.done += 1,
+        Err(MapError::NoNodes) => met.no_nodes += 1,
+        Err(_) => met.refused += 1,
+    }
     let multi_step = op % 16 == 14;
     match got {
         Err(MapError::NoNodes) if multi_step => {
