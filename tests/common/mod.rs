@@ -1,6 +1,8 @@
 //! A made-up project, L4Re tree, kernel tree and QEMU, so that `percore` can be run whole without
 //! any of them. The made-up QEMU prints a file and then sleeps, like a guest that has no more to say.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
