@@ -3,7 +3,7 @@
 //!
 //! Layers, each knowing only those above it in this list: [`project`] (where things are),
 //! [`modlist`] and [`machine`] (what the user wrote), [`boot`] (QEMU), [`tap`] (what the guest
-//! answered), [`cmd`] (one file a subcommand). Exit codes are in [`error::Exit`] and
+//! answered), [`count`] (what it did), [`cmd`] (one file a subcommand). Exit codes are in [`error::Exit`] and
 //! `docs/tool.md`.
 
 pub mod boot;
