@@ -4,6 +4,7 @@
 //! the functions of this crate then go to it. Which simulated thread is meant is the model's
 //! knowledge: it changes with every switch, and the model answers [`Kernel::utcb`] accordingly.
 
+use std::boxed::Box;
 use std::cell::Cell;
 
 use crate::cap::CapIdx;
@@ -35,10 +36,23 @@ pub trait Kernel {
 
     /// APIC id of the simulated CPU that runs.
     fn apic_id(&self) -> u32;
+
+    /// Gives code of the host a place in simulated memory; see [`entry`].
+    fn entry(&self, start: Box<dyn FnOnce(u64) + Send>) -> u64;
 }
 
 std::thread_local! {
     static KERNEL: Cell<Option<*const dyn Kernel>> = const { Cell::new(None) };
+}
+
+/// Instruction pointer at which a simulated thread runs `start` (for `thread::EX_REGS`).
+///
+/// `start` gets the stack pointer that the thread was started with; when it returns the thread
+/// sleeps for ever. Each entry can be started once. Any other instruction pointer is refused by
+/// the model, so a client's garbage cannot make the host jump.
+#[must_use]
+pub fn entry(start: Box<dyn FnOnce(u64) + Send>) -> u64 {
+    with(|k| k.entry(start))
 }
 
 /// Makes `kernel` answer this host thread's calls; returns what answered before.

@@ -1,0 +1,209 @@
+//! What each primitive costs, in cycles of the modelled processor.
+//!
+//! Values come from a file (`conf/cost/*.toml`) in which each one has a unit and a source. The
+//! model adds nothing of its own: what is not in the file takes no time.
+
+use serde::Deserialize;
+
+/// A value that was measured, published, or assumed, with where it is from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    /// The number.
+    pub value: f64,
+    /// `cycles` or `ns`.
+    pub unit: Unit,
+    /// Where it comes from; an assumption says so.
+    pub source: String,
+}
+
+/// Units of a cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Cycles of the processor.
+    Cycles,
+    /// Nanoseconds.
+    Ns,
+}
+
+/// A cost file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CostError {
+    /// Not TOML, or not of the expected form; says line and what was expected.
+    #[error("cost file {file}: {source}")]
+    Form {
+        /// File name as given.
+        file: String,
+        /// The parser's message.
+        source: Box<toml::de::Error>,
+    },
+    /// A number that makes no sense.
+    #[error("cost file {file}: {name} = {value}: expected a number from 0 to 10^9")]
+    Range {
+        /// File name as given.
+        file: String,
+        /// Key.
+        name: &'static str,
+        /// Number found.
+        value: f64,
+    },
+}
+
+macro_rules! costs {
+    ($($(#[$d:meta])* $name:ident,)*) => {
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table { $($name: Value,)* }
+
+        /// Costs in cycles.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Costs {
+            /// Name of the set.
+            pub name: String,
+            /// Clock frequency in MHz: cycles per microsecond.
+            pub mhz: u64,
+            $($(#[$d])* pub $name: u64,)*
+        }
+
+        impl Costs {
+            fn from_file(file: &str, f: &File) -> Result<Costs, CostError> {
+                Ok(Costs {
+                    name: f.name.clone(),
+                    mhz: f.mhz,
+                    $($name: cycles(file, stringify!($name), &f.cost.$name, f.mhz)?,)*
+                })
+            }
+
+            /// Every cost as name and cycles, in the order of the file format.
+            #[must_use]
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+
+            /// Everything costs one cycle: for tests that look at order, not at time.
+            #[must_use]
+            pub fn unit() -> Costs {
+                Costs { name: "unit".into(), mhz: 1000, $($name: 1,)* }
+            }
+        }
+    };
+}
+
+costs! {
+    /// Entering the kernel by a system call and leaving it.
+    syscall,
+    /// One message between two threads of a CPU, switch included, entry excluded.
+    ipc_local,
+    /// Work at the sender for one message to another CPU, interrupts excluded.
+    ipc_remote,
+    /// Each item of a message, mapping excluded.
+    ipc_item,
+    /// Sending an interrupt to another CPU.
+    ipi_send,
+    /// Time from sending to arrival, same node.
+    ipi_latency,
+    /// Extra latency to another node.
+    ipi_latency_node,
+    /// Taking an interrupt from another CPU and doing its request.
+    ipi_receive,
+    /// Entering one page into page table and mapping database.
+    map_page,
+    /// Removing one page from both.
+    unmap_page,
+    /// Flushing a space's TLB entries on the CPU itself, refill included.
+    tlb_flush,
+    /// A page fault or exception: entry and return.
+    exception,
+    /// Clearing 4 KiB of memory on the CPU's node.
+    zero_4k,
+    /// Entering or removing a capability.
+    cap,
+    /// Making or deleting a kernel object.
+    object,
+    /// Dispatching another thread when the running one waits.
+    schedule,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    mhz: u64,
+    cost: Table,
+}
+
+fn cycles(file: &str, name: &'static str, v: &Value, mhz: u64) -> Result<u64, CostError> {
+    if !(0.0..=1e9).contains(&v.value) {
+        return Err(CostError::Range {
+            file: file.into(),
+            name,
+            value: v.value,
+        });
+    }
+    let c = match v.unit {
+        Unit::Cycles => v.value,
+        Unit::Ns => v.value * mhz as f64 / 1000.0,
+    };
+    Ok(c.round() as u64)
+}
+
+impl Costs {
+    /// Reads a cost file; `file` is only for messages.
+    ///
+    /// # Errors
+    /// [`CostError`] with line and expectation.
+    pub fn parse(file: &str, text: &str) -> Result<Costs, CostError> {
+        let f: File = toml::from_str(text).map_err(|e| CostError::Form {
+            file: file.into(),
+            source: Box::new(e),
+        })?;
+        Costs::from_file(file, &f)
+    }
+
+    /// The paper's machine, from the file in `conf/cost`.
+    ///
+    /// # Panics
+    /// Never: a test parses the file.
+    #[must_use]
+    pub fn opteron() -> Costs {
+        Costs::parse(
+            "opteron-6174.toml",
+            include_str!("../../conf/cost/opteron-6174.toml"),
+        )
+        .expect("the built-in cost file is checked by a test")
+    }
+
+    /// Instructions counted on the real kernel, from the file in `conf/cost`.
+    ///
+    /// # Panics
+    /// Never: a test parses the file.
+    #[must_use]
+    pub fn counted() -> Costs {
+        Costs::parse("counted.toml", include_str!("../../conf/cost/counted.toml"))
+            .expect("the built-in cost file is checked by a test")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_files_parse() {
+        assert_eq!(Costs::opteron().mhz, 2200);
+        assert!(Costs::counted().ipc_local > 0);
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let e = Costs::parse("x.toml", "name = \"x\"\nmhz = \"fast\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(e.contains("x.toml") && e.contains("line 2"), "{e}");
+        let text =
+            include_str!("../../conf/cost/counted.toml").replacen("value = ", "value = -", 1);
+        let e = Costs::parse("y.toml", &text).unwrap_err().to_string();
+        assert!(e.contains("expected a number"), "{e}");
+    }
+}

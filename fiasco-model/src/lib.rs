@@ -1,0 +1,63 @@
+//! The kernel interface of Fiasco.OC on x86-64 as a Linux program.
+//!
+//! Purpose: run the servers of this project, unchanged, where no kernel is: on a laptop, in CI,
+//! on machines of any size that do not exist. It is for that and no second kernel: what the
+//! servers do not use is answered with the kernel's error for unknown things.
+//!
+//! How it hangs together: programs call `l4-sys`, whose host back end comes here
+//! ([`l4_sys::host::Kernel`]). The kernel itself is a state machine without blocking; an *engine*
+//! decides what runs when. [`Model`] runs everything on one host thread in virtual time, with a
+//! cost for each primitive: the same inputs give the same run, bit for bit.
+//!
+//! Exact: results and error codes, what is mapped where, who is woken, counts of messages,
+//! faults, maps, unmaps, flushes, interrupts. Not exact: sizes of kernel objects (quotas run out
+//! at about the same load), access bits of pages (never reported), caches and locks (no cost).
+//! Not there: vCPUs, ports, IO-MMU, absolute timeouts, alien threads, explicit reply
+//! capabilities, semaphores, device interrupts, the page-fault trampoline (it reads as off).
+
+mod acpi;
+mod boot;
+mod check;
+mod cost;
+mod count;
+mod delete;
+mod fault;
+mod invoke;
+mod ipc;
+pub mod kit;
+mod machine;
+mod map;
+mod mapdb;
+mod mem_map;
+mod model;
+mod obj_map;
+mod object;
+mod ptab;
+mod quota;
+mod ram;
+mod rng;
+mod sched;
+mod space;
+mod state;
+mod sys_factory;
+mod sys_irq;
+mod sys_misc;
+mod sys_task;
+mod sys_thread;
+mod thread;
+mod trace;
+mod transfer;
+mod turns;
+pub mod user;
+mod virt;
+
+pub use boot::{KIP, ROOT_LABEL};
+pub use cost::{CostError, Costs, Unit, Value};
+pub use count::Counters;
+pub use machine::{Machine, MachineError, Node};
+pub use model::{Model, Options, SetupError};
+pub use object::{CpuId, ObjId};
+pub use ram::Ram;
+pub use rng::Rng;
+pub use trace::{Event, Misuse, Violation, What};
+pub use virt::{End, Order};

@@ -1,0 +1,245 @@
+//! Interrupt objects, and the operations of gates and interrupt objects as receive endpoints.
+
+use l4_sys::ops::{endpoint, irq};
+use l4_sys::{Errno, MsgTag, proto};
+
+use crate::invoke::{Call, Reply, err, ok};
+use crate::object::ObjId;
+use crate::state::State;
+use crate::thread::{From, Run};
+use crate::trace::What;
+
+/// Priority of interrupts in a sender queue.
+const IRQ_PRIO: u8 = 255;
+
+impl State {
+    pub fn sys_irq(&mut self, call: Call) -> Reply {
+        let (proto, words) = (call.tag.label(), call.tag.words());
+        let op = match (proto, words) {
+            (proto::IRQ, 0) => irq::TRIGGER,
+            (_, 0) => return err(Errno::Inval),
+            _ => call.utcb.mr(0) & 0xffff,
+        };
+        match (proto, op) {
+            (proto::KOBJECT, endpoint::BIND) => self.bind_irq(call),
+            (proto::IRQ, irq::TRIGGER) => {
+                self.trigger(call.obj);
+                Reply::Silent
+            }
+            (proto::IRQ, irq::EOI) => Reply::Silent,
+            (proto::IRQ_SENDER, irq::SENDER_DETACH) => {
+                if call.rights & 2 == 0 {
+                    return err(Errno::Perm);
+                }
+                match self
+                    .objs
+                    .irq_mut(call.obj)
+                    .map(|i| (i.thread.is_some(), i.queued))
+                {
+                    Some((true, queued)) => {
+                        self.unbind_irq(call.obj);
+                        if let Some(i) = self.objs.irq_mut(call.obj) {
+                            i.pending = queued;
+                        }
+                        Reply::Tag(MsgTag::plain(i64::from(queued), 0, 0))
+                    }
+                    _ => err(Errno::NoEnt),
+                }
+            }
+            (proto::KOBJECT | proto::IRQ | proto::IRQ_SENDER, _) => err(Errno::NoSys),
+            _ => err(Errno::BadProto),
+        }
+    }
+
+    fn bind_irq(&mut self, call: Call) -> Reply {
+        if call.rights & 2 == 0 {
+            return err(Errno::Perm);
+        }
+        let cap = match self.item_cap(&call) {
+            Ok(c) => c,
+            Err(e) => return e,
+        };
+        if self.objs.thread(cap.obj).is_none() {
+            return err(Errno::Inval);
+        }
+        if cap.rights & 2 == 0 {
+            return err(Errno::Perm);
+        }
+        let label = call.utcb.mr(1);
+        let same = match self.objs.irq_mut(call.obj) {
+            Some(i) => i.thread == Some(cap.obj),
+            None => return err(Errno::NoSys),
+        };
+        let mut pending = false;
+        if !same {
+            pending = self
+                .objs
+                .irq_mut(call.obj)
+                .is_some_and(|i| i.queued || i.pending);
+            self.unbind_irq(call.obj);
+        }
+        if let Some(i) = self.objs.irq_mut(call.obj) {
+            i.thread = Some(cap.obj);
+            i.label = label;
+            i.pending &= same;
+        }
+        if pending {
+            self.trigger(call.obj);
+        }
+        ok(0)
+    }
+
+    /// Takes an interrupt object from its thread.
+    pub fn unbind_irq(&mut self, id: ObjId) {
+        let Some(i) = self.objs.irq_mut(id) else {
+            return;
+        };
+        let thread = i.thread.take();
+        i.queued = false;
+        let watched = i.deletion_of;
+        if let Some(t) = thread.and_then(|t| self.objs.thread_mut(t)) {
+            t.dequeue(id);
+        }
+        if let Some(t) = watched.and_then(|t| self.objs.thread_mut(t))
+            && thread.is_none()
+        {
+            t.delete_irq = None;
+        }
+    }
+
+    /// An interrupt happens.
+    pub fn trigger(&mut self, id: ObjId) {
+        self.note(What::Irq { irq: id });
+        let Some(i) = self.objs.irq_mut(id) else {
+            return;
+        };
+        let Some(thread) = i.thread else {
+            i.pending = true;
+            return;
+        };
+        if i.queued {
+            return;
+        }
+        let there = self
+            .objs
+            .thread(thread)
+            .and_then(|t| t.cpu)
+            .map_or(self.cpu, |c| c.0);
+        let at = if there == self.cpu {
+            self.now()
+        } else {
+            self.ipi(there)
+        };
+        if self.accepts(thread, id) {
+            self.irq_message(id, thread);
+            self.finish_receive(thread, at);
+            return;
+        }
+        let number = self.next_number();
+        if let Some(t) = self.objs.thread_mut(thread) {
+            t.enqueue(IRQ_PRIO, number, id);
+        }
+        if let Some(i) = self.objs.irq_mut(id) {
+            i.queued = true;
+        }
+    }
+
+    /// Puts an interrupt's message into its receiver.
+    pub fn irq_message(&mut self, id: ObjId, thread: ObjId) {
+        self.count().irqs += 1;
+        let Some(i) = self.objs.irq_mut(id) else {
+            return;
+        };
+        i.queued = false;
+        let label = i.label;
+        if let Some(t) = self.objs.thread_mut(thread) {
+            t.result = (MsgTag(0), label);
+            if t.frame.from == From::Anybody {
+                t.replied = false;
+            }
+        }
+    }
+
+    pub fn sys_gate(&mut self, call: Call) -> Reply {
+        if call.tag.words() < 1 {
+            return err(Errno::Inval);
+        }
+        match call.utcb.mr(0) {
+            endpoint::BIND => self.bind_gate(call),
+            endpoint::GATE_INFO => match self.objs.gate_mut(call.obj) {
+                Some(g) => {
+                    let label = g.label;
+                    call.utcb.set_mr(0, label);
+                    ok(1)
+                }
+                None => err(Errno::NoSys),
+            },
+            _ => err(Errno::NoSys),
+        }
+    }
+
+    fn bind_gate(&mut self, call: Call) -> Reply {
+        if call.rights & 2 == 0 {
+            return err(Errno::Perm);
+        }
+        if call.tag.words() < 2 {
+            return err(Errno::MsgTooShort);
+        }
+        let label = call.utcb.mr(1);
+        if label & 3 != 0 {
+            return err(Errno::Inval);
+        }
+        let cap = match self.item_cap(&call) {
+            Ok(c) => c,
+            Err(e) => return e,
+        };
+        if self.objs.thread(cap.obj).is_none() {
+            return err(Errno::Inval);
+        }
+        if cap.rights & 2 == 0 {
+            return err(Errno::Perm);
+        }
+        let Some(g) = self.objs.gate_mut(call.obj) else {
+            return err(Errno::NoSys);
+        };
+        g.label = label;
+        g.thread = Some(cap.obj);
+        let waiting = core::mem::take(&mut g.waiting);
+        let me = self.me;
+        for w in waiting {
+            self.resend(call, w, (Some(cap.obj), label));
+        }
+        self.me = me;
+        ok(0)
+    }
+
+    /// Lets a thread that waited for the gate's thread send to it now.
+    fn resend(&mut self, call: Call, thread: ObjId, gate: (Option<ObjId>, u64)) {
+        let Some(f) = self.objs.thread(thread).map(|t| t.frame) else {
+            return;
+        };
+        let Some(utcb) = self.utcb(thread) else {
+            return;
+        };
+        let call = Call {
+            rights: f.rights,
+            flags: f.flags,
+            tag: f.tag,
+            utcb,
+            ..call
+        };
+        self.me = thread;
+        if let Some(t) = self.objs.thread_mut(thread) {
+            t.timer = 0;
+        }
+        self.gate_ipc(call, gate, f.timeouts, f.purpose);
+        if self
+            .objs
+            .thread(thread)
+            .is_some_and(|t| t.run == Run::Ready)
+        {
+            let now = self.now();
+            self.make_ready(thread, now);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What programs inside the model can do beyond system calls: use their memory, let time pass,
+//! end the run. For Rust programs that stand for compiled ones.
+
+use std::cell::Cell;
+
+/// What an engine offers to the programs it runs.
+pub(crate) trait Engine {
+    fn access(&self, addr: u64, rights: u8) -> *mut u8;
+    fn compute(&self, cycles: u64);
+    fn now(&self) -> u64;
+    fn cpu(&self) -> u32;
+    fn stop(&self);
+}
+
+std::thread_local! {
+    static ENGINE: Cell<Option<*const dyn Engine>> = const { Cell::new(None) };
+}
+
+/// Makes `engine` answer this host thread's programs.
+pub(crate) fn enter(engine: Option<&dyn Engine>) {
+    // The lifetime is dropped: engines remove themselves before they go.
+    let p = engine.map(|e| {
+        let e: *const (dyn Engine + '_) = e;
+        // SAFETY: only the lifetime of the pointed-to trait object changes.
+        unsafe {
+            core::mem::transmute::<*const (dyn Engine + '_), *const (dyn Engine + 'static)>(e)
+        }
+    });
+    ENGINE.with(|e| e.set(p));
+}
+
+fn with<R>(f: impl FnOnce(&dyn Engine) -> R) -> R {
+    let e = ENGINE
+        .with(Cell::get)
+        .expect("this code runs inside fiasco-model only");
+    // SAFETY: an engine is installed only while it runs programs, and stays in place then.
+    f(unsafe { &*e })
+}
+
+/// Reads memory at `addr` as a load would: faults until it is mapped readable.
+#[must_use]
+pub fn read_u64(addr: u64) -> u64 {
+    let p = with(|e| e.access(addr & !7, 4));
+    // SAFETY: eight aligned bytes of a mapped page of simulated memory; programs that race here
+    // race as they would on a machine, and the model's memory has no Rust references into it.
+    unsafe { p.cast::<u64>().read_volatile() }
+}
+
+/// Writes memory at `addr` as a store would: faults until it is mapped writable.
+pub fn write_u64(addr: u64, value: u64) {
+    let p = with(|e| e.access(addr & !7, 6));
+    // SAFETY: as in `read_u64`.
+    unsafe { p.cast::<u64>().write_volatile(value) };
+}
+
+/// Lets `cycles` cycles pass.
+pub fn compute(cycles: u64) {
+    with(|e| e.compute(cycles));
+}
+
+/// Cycles on the running CPU's clock.
+#[must_use]
+pub fn now() -> u64 {
+    with(|e| e.now())
+}
+
+/// Number of the CPU that runs.
+#[must_use]
+pub fn cpu() -> u32 {
+    with(|e| e.cpu())
+}
+
+/// Ends the run when this program next enters the kernel.
+pub fn stop() {
+    with(|e| e.stop());
+}

@@ -1,0 +1,462 @@
+//! Deterministic virtual time: all simulated threads on one host thread, as coroutines.
+//!
+//! The CPU with the earliest clock runs, one segment between two system calls at a time, so that
+//! what threads do to each other happens in the order of simulated time. Everything follows from
+//! the inputs and the seed: the same run is the same bit for bit.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+use l4_sys::host::{self, Kernel};
+use l4_sys::{CapIdx, MsgTag, Timeouts, Utcb};
+
+use crate::fault::FaultStep;
+use crate::object::ObjId;
+use crate::rng::Rng;
+use crate::state::{ENTRY_BASE, ENTRY_STEP, State};
+use crate::thread::Run;
+
+/// Host stack of a simulated thread; its pages are only used when touched.
+const STACK: usize = 256 << 10;
+
+type Co = Coroutine<(), (), (), DefaultStack>;
+
+/// How the next CPU is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By simulated time.
+    Time,
+    /// By chance among the CPUs that can run, changing at every system call: for exploring
+    /// schedules. Clocks then mean nothing.
+    Random,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing can run and no timeout is pending.
+    Quiet,
+    /// The bound on steps was reached: something goes on for ever.
+    Bound,
+    /// A program asked for the end.
+    Stopped,
+}
+
+/// The engine. Not `Send`: it lives on one host thread.
+pub(crate) struct Virtual {
+    pub state: RefCell<State>,
+    coros: RefCell<HashMap<ObjId, Co>>,
+    stacks: RefCell<Vec<DefaultStack>>,
+    yielder: Cell<*const Yielder<(), ()>>,
+    utcb: Cell<*mut Utcb>,
+    /// The earliest time at which another CPU can run.
+    horizon: Cell<u64>,
+    order: Order,
+    rng: RefCell<Rng>,
+    pub stop: Cell<bool>,
+    /// System calls and faults so far, and where the run ends.
+    pub steps: Cell<u64>,
+    bound: Cell<u64>,
+}
+
+impl Virtual {
+    pub fn new(state: State, order: Order, seed: u64) -> Self {
+        Virtual {
+            state: RefCell::new(state),
+            coros: RefCell::new(HashMap::new()),
+            stacks: RefCell::new(Vec::new()),
+            yielder: Cell::new(core::ptr::null()),
+            utcb: Cell::new(core::ptr::null_mut()),
+            horizon: Cell::new(0),
+            order,
+            rng: RefCell::new(Rng::new(seed)),
+            stop: Cell::new(false),
+            steps: Cell::new(0),
+            bound: Cell::new(0),
+        }
+    }
+
+    /// Runs until nothing can run, a program stops the run, or `bound` steps have happened.
+    pub fn run(&self, bound: u64) -> End {
+        let this: &dyn Kernel = self;
+        // SAFETY: only the lifetime is dropped; `self` stays in place during this call, and what
+        // was installed before is put back at its end.
+        let this: *const dyn Kernel = unsafe {
+            core::mem::transmute::<*const (dyn Kernel + '_), *const (dyn Kernel + 'static)>(this)
+        };
+        // SAFETY: as above.
+        let before = unsafe { host::enter(Some(this)) };
+        crate::user::enter(Some(self));
+        let end = self.run_inner(bound);
+        crate::user::enter(None);
+        // SAFETY: what was there before is its owner's matter.
+        unsafe { host::enter(before) };
+        end
+    }
+
+    fn run_inner(&self, bound: u64) -> End {
+        self.bound.set(self.steps.get().saturating_add(bound));
+        self.stop.set(false);
+        loop {
+            if self.stop.get() {
+                return End::Stopped;
+            }
+            if self.steps.get() >= self.bound.get() {
+                return End::Bound;
+            }
+            let Some(thread) = self.choose() else {
+                return End::Quiet;
+            };
+            self.dispatch(thread);
+            self.bury();
+        }
+    }
+
+    /// Chooses CPU and thread; fires timeouts that are due first.
+    fn choose(&self) -> Option<ObjId> {
+        let mut st = self.state.borrow_mut();
+        loop {
+            let (cpu, at, next) = match self.order {
+                Order::Time => earliest(&mut st),
+                Order::Random => self.any(&st),
+            };
+            let timer = st.next_timer();
+            if at == u64::MAX && timer.is_none() {
+                return None;
+            }
+            if timer.is_some_and(|t| t <= at) {
+                st.fire_timer();
+                continue;
+            }
+            self.horizon.set(match self.order {
+                Order::Time => timer.map_or(next, |t| t.min(next)),
+                Order::Random => 0,
+            });
+            return Some(start_on(&mut st, cpu, at));
+        }
+    }
+
+    fn any(&self, st: &State) -> (u32, u64, u64) {
+        let able: Vec<u32> = (0..st.cpus.len() as u32)
+            .filter(|c| st.cpus[*c as usize].key() != u64::MAX)
+            .collect();
+        if able.is_empty() {
+            return (0, u64::MAX, u64::MAX);
+        }
+        let cpu = able[self.rng.borrow_mut().below(able.len() as u64) as usize];
+        (cpu, st.cpus[cpu as usize].key(), 0)
+    }
+
+    fn dispatch(&self, thread: ObjId) {
+        let start = {
+            let mut st = self.state.borrow_mut();
+            let Some(t) = st.objs.thread_mut(thread) else {
+                return;
+            };
+            self.utcb.set(t.utcb);
+            match t.start.take() {
+                Some(e) => {
+                    let sp = t.sp;
+                    st.entries
+                        .get_mut(e as usize)
+                        .and_then(Option::take)
+                        .map(|f| (f, sp))
+                }
+                None => None,
+            }
+        };
+        let mut co = match start {
+            Some((entry, sp)) => {
+                self.drop_coroutine(thread);
+                self.make(entry, sp)
+            }
+            None => match self.coros.borrow_mut().remove(&thread) {
+                Some(c) => c,
+                None => return self.finished(thread),
+            },
+        };
+        match co.resume(()) {
+            CoroutineResult::Yield(()) => {
+                self.coros.borrow_mut().insert(thread, co);
+            }
+            CoroutineResult::Return(()) => {
+                self.stacks.borrow_mut().push(co.into_stack());
+                self.finished(thread);
+            }
+        }
+    }
+
+    fn make(&self, entry: crate::state::Entry, sp: u64) -> Co {
+        let stack = self.stacks.borrow_mut().pop();
+        let stack = stack.unwrap_or_else(|| {
+            DefaultStack::new(STACK).expect("the host gives 256 KiB of address space")
+        });
+        let yielder = &raw const self.yielder;
+        Coroutine::with_stack(stack, move |y, ()| {
+            // SAFETY: the engine outlives its coroutines: they are dropped with it at the latest.
+            unsafe { (*yielder).set(y) };
+            entry(sp);
+        })
+    }
+
+    /// A program that returned sleeps for ever.
+    fn finished(&self, thread: ObjId) {
+        let mut st = self.state.borrow_mut();
+        st.unready(thread);
+        if let Some(t) = st.objs.thread_mut(thread) {
+            t.run = Run::Done;
+        }
+    }
+
+    fn drop_coroutine(&self, thread: ObjId) {
+        let Some(mut co) = self.coros.borrow_mut().remove(&thread) else {
+            return;
+        };
+        // SAFETY: nothing outside a coroutine's stack refers into it: programs are `'static`
+        // closures, and the kernel keeps no host pointer to stacks. What the program owned leaks,
+        // as it does when a real thread is killed.
+        unsafe { co.force_reset() };
+        self.stacks.borrow_mut().push(co.into_stack());
+    }
+
+    /// Drops the host side of threads that were killed.
+    fn bury(&self) {
+        let dead = core::mem::take(&mut self.state.borrow_mut().dead);
+        for t in dead {
+            self.drop_coroutine(t);
+        }
+    }
+
+    fn suspend(&self) {
+        let y = self.yielder.get();
+        // SAFETY: set by the running coroutine at its start or after its last suspension, so it is
+        // the running one's, and alive as long as that is.
+        unsafe { (*y).suspend(()) };
+        self.yielder.set(y);
+        // The thread may have been moved in memory by growth of the object table.
+        let st = self.state.borrow();
+        if let Some(t) = st.objs.thread(st.me) {
+            self.utcb.set(t.utcb);
+        }
+    }
+
+    /// After an operation of the running thread: whether it goes on at once.
+    fn goes_on(&self, st: &mut State) -> bool {
+        let me = st.me;
+        let Some(t) = st.objs.thread(me) else {
+            return false;
+        };
+        if t.run != Run::Ready || t.cpu.is_none_or(|c| c.0 != st.cpu) || t.start.is_some() {
+            return false;
+        }
+        let prio = t.prio;
+        let cpu = &st.cpus[st.cpu as usize];
+        if cpu.running != Some(me) {
+            return false;
+        }
+        let preempted = cpu.ready.iter().any(|r| r.prio > prio && r.at <= cpu.clock);
+        self.order == Order::Time
+            && !preempted
+            && cpu.clock <= self.horizon.get()
+            && self.steps.get() < self.bound.get()
+            && !self.stop.get()
+    }
+
+    /// Gives other CPUs their turn when time has come, and sleeps while the thread waits.
+    fn settle(&self) {
+        self.steps.set(self.steps.get() + 1);
+        let on = {
+            let mut st = self.state.borrow_mut();
+            self.goes_on(&mut st) || {
+                put_back(&mut st);
+                false
+            }
+        };
+        if !on {
+            self.suspend();
+        }
+    }
+
+    /// Host address of `addr` for the running thread, faulting as often as it takes.
+    pub fn access(&self, addr: u64, rights: u8) -> *mut u8 {
+        let write = rights & 2 != 0;
+        loop {
+            let step = {
+                let mut st = self.state.borrow_mut();
+                let task = st.my_task();
+                if let Some(p) = st.translate(task, addr, rights) {
+                    return p;
+                }
+                st.fault(addr, write)
+            };
+            self.follow(step, addr, write);
+        }
+    }
+
+    fn follow(&self, mut step: FaultStep, addr: u64, write: bool) {
+        while step == FaultStep::Asked {
+            self.settle();
+            step = self.state.borrow_mut().fault_answer(addr, write);
+        }
+        if step == FaultStep::Hopeless {
+            {
+                let mut st = self.state.borrow_mut();
+                let me = st.me;
+                st.violation(me, crate::trace::Misuse::UnhandledFault { addr });
+                if let Some(t) = st.objs.thread_mut(me) {
+                    t.run = Run::Stuck;
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Time passes in the running program.
+    pub fn compute(&self, cycles: u64) {
+        self.state.borrow_mut().charge(cycles);
+        self.settle();
+    }
+}
+
+/// The CPU that can run first, when, and when the next one can.
+fn earliest(st: &mut State) -> (u32, u64, u64) {
+    let here = st.cpu;
+    st.turns.set(here, st.cpus[here as usize].key());
+    while let Some(cpu) = st.turns.changed.pop() {
+        st.turns.set(cpu, st.cpus[cpu as usize].key());
+    }
+    st.turns.first()
+}
+
+/// Makes the best thread of a CPU the running one.
+fn start_on(st: &mut State, cpu: u32, at: u64) -> ObjId {
+    let c = &mut st.cpus[cpu as usize];
+    c.clock = c.clock.max(at);
+    let i = c.pick(c.clock).expect("the CPU has a thread that arrived");
+    let thread = c.ready.swap_remove(i).thread;
+    let direct = c.direct.take() == Some(thread);
+    c.running = Some(thread);
+    let space = st.objs.thread(thread).and_then(|t| t.task);
+    let c = &mut st.cpus[cpu as usize];
+    if !direct && c.space != space {
+        c.clock += st.cost.schedule;
+    }
+    c.space = space;
+    if let Some(t) = space.and_then(|s| st.objs.task_mut(s)) {
+        t.mark_active(cpu);
+    }
+    st.me = thread;
+    st.cpu = cpu;
+    thread
+}
+
+/// The running thread stops running; when it could go on it is the next of its priority.
+fn put_back(st: &mut State) {
+    let (me, cpu) = (st.me, st.cpu as usize);
+    if st.cpus[cpu].running != Some(me) {
+        return;
+    }
+    st.cpus[cpu].running = None;
+    let ready = st
+        .objs
+        .thread(me)
+        .filter(|t| t.run == Run::Ready && t.cpu.map(|c| c.0) == Some(cpu as u32));
+    if let Some(prio) = ready.map(|t| t.prio) {
+        let at = st.cpus[cpu].clock;
+        st.cpus[cpu].ready.push(crate::sched::Ready {
+            prio,
+            number: 0,
+            at,
+            thread: me,
+        });
+    }
+}
+
+impl Kernel for Virtual {
+    fn invoke(
+        &self,
+        dest: CapIdx,
+        flags: u64,
+        label: u64,
+        tag: MsgTag,
+        timeouts: Timeouts,
+    ) -> (MsgTag, u64) {
+        self.state
+            .borrow_mut()
+            .syscall(dest, flags, label, tag, timeouts);
+        self.settle();
+        let st = self.state.borrow();
+        st.objs
+            .thread(st.me)
+            .map_or((crate::state::FAILED, 0), |t| t.result)
+    }
+
+    fn utcb(&self) -> *mut Utcb {
+        self.utcb.get()
+    }
+
+    fn at(&self, addr: u64) -> *mut u8 {
+        self.access(addr, 4)
+    }
+
+    fn zero(&self, addr: u64, bytes: u64) {
+        let mut at = addr;
+        let end = addr + bytes;
+        while at < end {
+            let part = (end - at).min(4096 - at % 4096);
+            let p = self.access(at, 6);
+            // SAFETY: `part` bytes inside one simulated page that is mapped writable; the area is
+            // the model's, and the caller of `mem::zero` answers for references into it.
+            unsafe { core::ptr::write_bytes(p, 0, part as usize) };
+            at += part;
+        }
+        let mut st = self.state.borrow_mut();
+        st.count().zeroed += bytes;
+        let cost = st.cost.zero_4k * bytes / 4096;
+        st.charge(cost);
+    }
+
+    fn apic_id(&self) -> u32 {
+        let st = self.state.borrow();
+        st.machine.apic_id(st.cpu)
+    }
+
+    fn entry(&self, start: Box<dyn FnOnce(u64) + Send>) -> u64 {
+        let mut st = self.state.borrow_mut();
+        st.entries.push(Some(start));
+        ENTRY_BASE + (st.entries.len() as u64 - 1) * ENTRY_STEP
+    }
+}
+
+impl Drop for Virtual {
+    fn drop(&mut self) {
+        let all: Vec<ObjId> = self.coros.borrow().keys().copied().collect();
+        for t in all {
+            self.drop_coroutine(t);
+        }
+    }
+}
+
+impl crate::user::Engine for Virtual {
+    fn access(&self, addr: u64, rights: u8) -> *mut u8 {
+        Virtual::access(self, addr, rights)
+    }
+
+    fn compute(&self, cycles: u64) {
+        Virtual::compute(self, cycles);
+    }
+
+    fn now(&self) -> u64 {
+        self.state.borrow().now()
+    }
+
+    fn cpu(&self) -> u32 {
+        self.state.borrow().cpu
+    }
+
+    fn stop(&self) {
+        self.stop.set(true);
+    }
+}
