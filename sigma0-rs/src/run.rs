@@ -36,7 +36,7 @@ impl Storage {
     pub const fn new() -> Self {
         Storage {
             nodes: [const { NodeSlot::EMPTY }; STATIC_NODES],
-            topology: Topology::new(),
+            topology: Topology::EMPTY,
         }
     }
 }
@@ -88,13 +88,17 @@ pub unsafe fn run(kip: u64, storage: &'static mut Storage) -> ! {
             let _ = dump::maps(&mut log, &maps);
             stop(
                 &mut log,
-                format_args!("{d:?} overlaps the root task's memory"),
+                format_args!(
+                    "{:x} to {:x} overlaps the root task's memory",
+                    d.start(),
+                    d.end()
+                ),
             );
         }
         Err(BootError::NoNodes(d)) => {
             stop(
                 &mut log,
-                format_args!("too many memory descriptors, first without place: {d:?}"),
+                format_args!("too many memory descriptors, no place for {:x}", d.start()),
             );
         }
     }
@@ -108,7 +112,8 @@ pub unsafe fn run(kip: u64, storage: &'static mut Storage) -> ! {
     if let Err(e) = scheduler.set_priority(Cap::new(CapIdx::THREAD), PRIORITY) {
         let _ = writeln!(
             log,
-            "SIGMA0: cannot set priority {PRIORITY}: {e:?}, going on"
+            "SIGMA0: cannot set priority {PRIORITY}: error {}, going on",
+            e.errno().number()
         );
     }
     let _ = dump::pool(&mut log, &maps);
@@ -149,11 +154,13 @@ fn apply_command_line(maps: &mut Regions, topology: &Topology, kip: &Kip, log: &
         )),
         Err(MapError::NotFound) => {
             say(format_args!(
-                "SIGMA0: --reserve: there is no node {:?}\n",
-                share.node
+                "SIGMA0: --reserve: there is no node {}\n",
+                share.node.unwrap_or_default()
             ));
         }
-        Err(e) => say(format_args!("SIGMA0: --reserve: {e:?}\n")),
+        Err(_) => say(format_args!(
+            "SIGMA0: --reserve: no bookkeeping memory left\n"
+        )),
     };
     let bad = |piece: &[u8]| {
         let text = core::str::from_utf8(piece).unwrap_or("(not text)");

@@ -126,13 +126,21 @@ impl Sigma0 {
         &mut self,
         mut op: impl FnMut(&mut Regions) -> Result<T, MapError>,
     ) -> Result<T, Errno> {
-        if let Ok(v) = op(&mut self.maps) {
-            return Ok(v);
+        // One place for `op`, so that its code is there once.
+        loop {
+            match op(&mut self.maps) {
+                Ok(v) => return Ok(v),
+                Err(_) if self.reclaim() => {}
+                Err(_) => return Err(Errno::NoMem),
+            }
         }
-        if self.scrubber.is_idle() || !self.scrubber.finish(&mut self.maps) {
-            return Err(Errno::NoMem);
-        }
-        op(&mut self.maps).map_err(|_| Errno::NoMem)
+    }
+
+    /// Makes waiting memory free; `false` when none waited.
+    #[cold]
+    #[inline(never)]
+    fn reclaim(&mut self) -> bool {
+        !self.scrubber.is_idle() && self.scrubber.finish(&mut self.maps)
     }
 
     #[inline(always)]

@@ -29,10 +29,15 @@ impl Tree {
         if (at_start && i == 0 && s != 0) || (at_end && i + 1 == leaf.count() && e != u64::MAX) {
             return self.edit_at_edge(a, p, run, s, e, new);
         }
-        if (at_start && i > 0 && leaf.state(i - 1) == new)
-            || (at_end && i + 1 < leaf.count() && leaf.state(i + 1) == new)
-        {
-            return self.merge(a, p, run, s, e, new);
+        let join_prev = at_start && i > 0 && leaf.state(i - 1) == new;
+        let join_next = at_end && i + 1 < leaf.count() && leaf.state(i + 1) == new;
+        if join_prev || join_next {
+            if at_start && at_end {
+                return self.merge(a, p, new);
+            }
+            // One neighbour joins and a rest stays: only the border between them moves.
+            let (at, to) = if join_prev { (i, e + 1) } else { (i + 1, s) };
+            return self.move_border(a, p, at, to, run);
         }
         self.cut(a, p, run, s, e, new);
     }
@@ -81,16 +86,10 @@ impl Tree {
         self.lift_both(a, p, gone, come);
     }
 
-    /// [`Tree::edit`] where the part joins a neighbour in the same leaf, or both.
+    /// The whole run at `p` becomes `new` and joins one or both neighbours in its leaf.
     #[inline(never)]
-    fn merge(&mut self, a: &mut Arena, p: &Path, run: &Span, s: u64, e: u64, new: State) {
+    fn merge(&mut self, a: &mut Arena, p: &Path, new: State) {
         let i = p.slot(0);
-        if e != run.hi {
-            return self.move_border(a, p, i, e + 1, run);
-        }
-        if s != run.lo {
-            return self.move_border(a, p, i + 1, s, run);
-        }
         let leaf = a.node(p.id(0));
         let n = leaf.count();
         let mut first = i;

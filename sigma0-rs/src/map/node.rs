@@ -94,8 +94,12 @@ impl Node {
         self.vals[0]
     }
 
+    /// Number of entries, at most `CAP`.
     #[inline(always)]
     pub(super) fn count(&self) -> usize {
+        // SAFETY: only `open`, `remove`, `share` and `reset` in this and the next file set the field,
+        // none of them above CAP.
+        unsafe { core::hint::assert_unchecked(self.count <= CAP as u32) };
         self.count as usize
     }
 

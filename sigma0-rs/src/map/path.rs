@@ -4,7 +4,7 @@
 //! inserted, removed or moved in the tree; a change of a state, key or order byte does not hurt it.
 
 use super::arena::{Arena, NodeId};
-use super::node::Pool;
+use super::node::{CAP, Pool};
 use super::orders::order_byte;
 use super::tree::{MAX_HEIGHT, Tree};
 use super::types::State;
@@ -43,14 +43,18 @@ impl Path {
 
     #[inline(always)]
     pub(super) fn slot(&self, level: usize) -> usize {
-        self.0[if level < MAX_HEIGHT { level } else { 0 }].slot as usize
+        let slot = self.0[if level < MAX_HEIGHT { level } else { 0 }].slot as usize;
+        // SAFETY: slots come from `find`, `first_ge` (both below CAP, see there), from counts minus
+        // one, or from `in_leaf`, which cuts them off.
+        unsafe { core::hint::assert_unchecked(slot < CAP) };
+        slot
     }
 
     /// The same way, but to another slot of the leaf.
     #[inline(always)]
     pub(super) fn in_leaf(&self, slot: usize) -> Path {
         let mut q = *self;
-        q.0[0].slot = slot as u32;
+        q.0[0].slot = slot.min(CAP - 1) as u32;
         q
     }
 
@@ -261,15 +265,15 @@ impl Tree {
             } else if before < have {
                 return;
             } else {
-                // The maximum may have gone, unless another entry has the same.
+                // The maximum may have gone. Mostly what came is the largest now, or another entry
+                // has what went.
                 let child = a.node(p.id(l - 1));
-                if child.any_ge(pool, have) {
-                    return;
-                }
-                if child.any_ge(pool, after + 1) {
-                    child.max_ord(pool)
-                } else {
+                if !child.any_ge(pool, after + 1) {
                     after
+                } else if child.any_ge(pool, have) {
+                    return;
+                } else {
+                    child.max_ord(pool)
                 }
             };
             if new == have {

@@ -98,24 +98,42 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// Nothing known yet, not even a node: all bytes zero, so that a static one lies in bss. Use it
+    /// after [`Topology::discover`] or [`Topology::read`].
+    pub const EMPTY: Topology = Topology {
+        memory: [Memory {
+            start_node: 0,
+            end: 0,
+        }; MAX_RANGES],
+        cpus: [Cpu(0); MAX_CPUS],
+        distances: [[0; MAX_NODES]; MAX_NODES],
+        domains: [0; MAX_NODES],
+        ranges: 0,
+        cpu_count: 0,
+        nodes: 0,
+        firmware: false,
+    };
+
     /// One node with all addresses and no known CPU.
     pub const fn new() -> Topology {
-        let mut t = Topology {
-            memory: [Memory {
-                start_node: 0,
-                end: 0,
-            }; MAX_RANGES],
-            cpus: [Cpu(0); MAX_CPUS],
-            distances: [[0; MAX_NODES]; MAX_NODES],
-            domains: [0; MAX_NODES],
-            ranges: 1,
-            cpu_count: 0,
-            nodes: 1,
-            firmware: false,
-        };
-        t.memory[0].end = u64::MAX;
-        t.distances[0][0] = LOCAL;
+        let mut t = Topology::EMPTY;
+        t.reset();
         t
+    }
+
+    /// Back to one node with all addresses. Field by field: an assignment of a whole value would be
+    /// a copy of 12 KiB from the image.
+    const fn reset(&mut self) {
+        self.memory[0] = Memory {
+            start_node: 0,
+            end: u64::MAX,
+        };
+        self.distances[0][0] = LOCAL;
+        self.domains[0] = 0;
+        self.ranges = 1;
+        self.cpu_count = 0;
+        self.nodes = 1;
+        self.firmware = false;
     }
 
     /// Reads the firmware's tables through `phys`. The root pointer comes from the kernel information
@@ -150,7 +168,7 @@ impl Topology {
         phys: &dyn PhysRead,
         rsdp: Option<(u64, u64)>,
     ) -> Result<(), TopologyError> {
-        *self = Topology::new();
+        self.reset();
         parse::fill(self, phys, rsdp)
     }
 

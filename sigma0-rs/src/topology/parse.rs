@@ -18,9 +18,8 @@ pub(super) fn fill(
     let result = cpus(t, phys, &found).and_then(|()| nodes(t, phys, &found));
     if let Err(e) = result {
         // CPUs stay: they are valid by themselves, and belong to the only node.
-        let (known, count) = (t.cpus, t.cpu_count);
-        *t = Topology::new();
-        t.cpus = known;
+        let count = t.cpu_count;
+        t.reset();
         t.cpu_count = count;
         for c in &mut t.cpus {
             *c = Cpu(c.apic() << NODE_BITS);
