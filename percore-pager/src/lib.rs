@@ -5,4 +5,5 @@
 //! of it it needs.
 #![no_std]
 
+pub mod engine;
 pub mod frames;

@@ -1,0 +1,28 @@
+//! The memory engine above the frame allocators: what a memory server keeps for its clients.
+//!
+//! # Layers
+//!
+//! ```text
+//!  slabs    small objects in pages of one size, charged to an account
+//!  quota    accounts: limits within limits, exact
+//!  arena    book-keeping memory and references into it
+//! ```
+//!
+//! Each layer is pure: it makes no system call, has no heap and no global state, and runs on the
+//! host. Book-keeping memory comes page by page from a [`Store`], and every page is charged to the
+//! account of the client for whose sake it was taken, so that a client that fills a server's
+//! tables fills its own quota and nothing else.
+//!
+//! # Rules that hold in every layer
+//!
+//! * A call that returns an error has changed nothing.
+//! * No argument makes a call panic.
+//! * Costs are bounded by the depth of a balanced tree or by the length of the answer.
+
+pub mod arena;
+pub mod quota;
+pub mod slabs;
+
+pub use arena::{Arena, PageIx, Pod, Ref, Store};
+pub use quota::{Account, Figures};
+pub use slabs::NoMemory;
