@@ -25,6 +25,8 @@ fn root() -> &'static Path {
 fn build(package: &str) -> PathBuf {
     let status = Command::new(env!("CARGO"))
         .current_dir(root())
+        // conf/l4re.toml names the directory; a variable of the caller would win over it.
+        .env_remove("CARGO_TARGET_DIR")
         .args([
             "build",
             "--config",
