@@ -2,12 +2,13 @@
 
 use crate::Exit;
 
-/// Lines with one of these mean that the guest cannot go on. Facts of upstream's servers: ned's
-/// script error, moe's and sigma0's last words; and Rust's panic line.
+/// Lines with one of these mean that the guest cannot go on: ned's script error, the last words of
+/// moe, of sigma0 and of sigma0-rs, and the panic line of Rust programs.
 const FATAL: &[&str] = &[
     "lua error:",
-    "MOE: FATAL",
-    "SIGMA0: terminated",
+    "FATAL exception in MOE",
+    "FATAL: Sigma0 terminated",
+    "SIGMA0: stopped:",
     "panicked at",
 ];
 
@@ -124,6 +125,8 @@ mod tests {
                 Exit::Failure,
             ),
             ("MOE: task 3500 exited with 70", Exit::Failure),
+            ("FATAL: Sigma0 terminated!", Exit::Failure),
+            ("MOE: FATAL exception in MOE:", Exit::Failure),
             ("test    | MY-FAIL here", Exit::Failure),
         ] {
             assert_eq!(

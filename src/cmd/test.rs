@@ -53,6 +53,9 @@ pub(super) struct Args {
     /// Write the log of every boot to this directory.
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
+    /// Also list the expected differences between the two servers.
+    #[arg(long, short)]
+    verbose: bool,
     /// Modules list instead of conf/modules.list.
     #[arg(long = "modules-list", value_name = "FILE")]
     modules_list: Option<PathBuf>,
@@ -140,7 +143,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
                 reports.extend(outcome.results);
             }
             if let [a, b] = &reports[..] {
-                note(show_comparison(entry, a, b, &differences));
+                note(show_comparison(entry, a, b, &differences, args.verbose));
             }
         }
     }
@@ -226,36 +229,52 @@ fn boot(
     })
 }
 
-/// Prints the tests that differ between the two servers. A difference that is not listed, or a test
-/// that one of them did not report, is a failure.
-fn show_comparison(entry: &Entry, a: &Results, b: &Results, differences: &Differences) -> Exit {
-    let rows = compare(a, b);
-    println!(
-        "     {}: {} tests differ between {} and {}",
-        entry.name,
-        rows.len(),
-        SERVERS[0],
-        SERVERS[1]
-    );
-    let mut exit = Exit::Success;
-    for row in rows {
+/// Says how many tests differ between the two servers and names those that should not: a difference
+/// that is not listed, or a test that one of them did not report, is a failure.
+fn show_comparison(
+    entry: &Entry,
+    a: &Results,
+    b: &Results,
+    differences: &Differences,
+    verbose: bool,
+) -> Exit {
+    let (mut expected, mut skipped, mut unexpected) = (0, 0, 0);
+    let mut lines = Vec::new();
+    for row in compare(a, b) {
         let [a, b] = row
             .status
             .map(|status| status.map_or("missing".into(), |status| status.to_string()));
         let reason = SERVERS
             .iter()
             .find_map(|server| differences.reason(&row.test, server));
-        // A skipped test says why in the log and is no disagreement.
-        let skipped = row.status.contains(&Some(Status::Skipped)) && !row.is_missing();
         let verdict = match reason {
-            Some(reason) => format!("expected: {reason}"),
-            None if skipped => "not run on both".to_owned(),
+            Some(reason) => {
+                expected += 1;
+                format!("expected: {reason}")
+            }
+            // A skipped test says why in the log and is no disagreement.
+            None if row.status.contains(&Some(Status::Skipped)) && !row.is_missing() => {
+                skipped += 1;
+                "not run on both".to_owned()
+            }
             None => {
-                exit = Exit::Failure;
-                "NOT EXPECTED".to_owned()
+                unexpected += 1;
+                lines.push(format!("  {a:8} {b:8} {} (NOT EXPECTED)", row.test));
+                continue;
             }
         };
-        println!("  {a:8} {b:8} {} ({verdict})", row.test);
+        if verbose {
+            lines.push(format!("  {a:8} {b:8} {} ({verdict})", row.test));
+        }
     }
-    exit
+    println!(
+        "     {}, {} against {}: {expected} expected differences, {skipped} not run on both, \
+         {unexpected} not expected",
+        entry.name, SERVERS[0], SERVERS[1]
+    );
+    lines.iter().for_each(|line| println!("{line}"));
+    match unexpected {
+        0 => Exit::Success,
+        _ => Exit::Failure,
+    }
 }
