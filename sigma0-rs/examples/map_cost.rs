@@ -114,23 +114,33 @@ fn count(op: &str, runs: u64) -> Option<f64> {
     Some(total / OPS as f64)
 }
 
-/// The counted part.
+/// The counted part: `f` and its call.
 #[inline(never)]
-fn measured(maps: &mut Regions, op: Op, range: Range, owner: OwnerId) -> u64 {
+fn measured<T>(maps: &mut Regions, f: impl FnOnce(&mut Regions) -> T) -> T {
+    f(maps)
+}
+
+fn run(maps: &mut Regions, op: Op, r: Range, o: OwnerId) -> u64 {
     let m = MapId::Ram;
     match op {
-        Op::Lookup => u64::from(maps.lookup(m, range.start()).state.rights().bits()),
-        Op::Again | Op::Fault | Op::FaultSeq => maps
-            .claim_keeping(m, range, owner, Rights::RW)
-            .map_or(0, |r| u64::from(r.bits())),
-        Op::Given => maps.claim(m, range, owner, Rights::RWX).is_ok().into(),
-        Op::Any | Op::AnyMixed | Op::AnyOwn => maps
-            .alloc(m, 16, owner, Rights::RWX)
-            .map_or(0, |r| r.start()),
-        Op::Inside => maps
-            .inside(m, range)
-            .map_or(0, |s| u64::from(s.rights().bits())),
-        Op::Release => maps.release(m, range, owner, Rights::RWX).is_ok().into(),
+        Op::Lookup => measured(maps, |s| s.lookup(m, r.start()))
+            .state
+            .rights()
+            .bits()
+            .into(),
+        Op::Again | Op::Fault | Op::FaultSeq => {
+            measured(maps, |s| s.claim_keeping(m, r, o, Rights::RW)).map_or(0, |r| r.bits().into())
+        }
+        Op::Given => measured(maps, |s| s.claim(m, r, o, Rights::RWX))
+            .is_ok()
+            .into(),
+        Op::Any | Op::AnyMixed | Op::AnyOwn => {
+            measured(maps, |s| s.alloc(m, 16, o, Rights::RWX)).map_or(0, |r| r.start())
+        }
+        Op::Inside => measured(maps, |s| s.inside(m, r)).map_or(0, |s| s.rights().bits().into()),
+        Op::Release => measured(maps, |s| s.release(m, r, o, Rights::RWX))
+            .is_ok()
+            .into(),
     }
 }
 
@@ -190,42 +200,42 @@ fn work(op: Op, runs: u64) {
         let page = free + random(STRIDE - owned) * PAGE;
         match op {
             Op::Lookup | Op::Inside => {
-                sum += measured(&mut maps, op, block(page, 12), b);
+                sum += run(&mut maps, op, block(page, 12), b);
             }
             Op::Again => {
-                sum += measured(&mut maps, op, block(free - PAGE * (1 + random(8)), 12), a);
+                sum += run(&mut maps, op, block(free - PAGE * (1 + random(8)), 12), a);
             }
             Op::Fault => {
                 let page = block(page, 12);
-                sum += measured(&mut maps, op, page, b);
+                sum += run(&mut maps, op, page, b);
                 maps.release(m, page, b, Rights::RWX).unwrap();
             }
             Op::FaultSeq => {
                 let page = free + (i % (STRIDE / 2)) * PAGE - pair * STRIDE * PAGE
                     + (i / (STRIDE / 2) % pairs) * STRIDE * PAGE;
-                sum += measured(&mut maps, op, block(page, 12), b);
+                sum += run(&mut maps, op, block(page, 12), b);
                 undo.push(block(page, 12));
             }
             Op::Given => {
                 let r = block(free + random(2) * 16 * PAGE, 16);
-                sum += measured(&mut maps, op, r, b);
+                sum += run(&mut maps, op, r, b);
                 maps.release(m, r, b, Rights::RWX).unwrap();
             }
             Op::Any => {
-                let at = measured(&mut maps, op, Range::ALL, b);
+                let at = run(&mut maps, op, Range::ALL, b);
                 maps.release(m, block(at, 16), b, Rights::RWX).unwrap();
                 sum += at;
             }
-            Op::AnyOwn => sum += measured(&mut maps, op, Range::ALL, b),
+            Op::AnyOwn => sum += run(&mut maps, op, Range::ALL, b),
             Op::AnyMixed => {
-                let at = measured(&mut maps, op, Range::ALL, if i % 2 == 0 { a } else { b });
+                let at = run(&mut maps, op, Range::ALL, if i % 2 == 0 { a } else { b });
                 undo.push(block(at, 16));
                 sum += at;
             }
             Op::Release => {
                 let page = block(page, 12);
                 maps.claim(m, page, b, Rights::RWX).unwrap();
-                sum += measured(&mut maps, op, page, b);
+                sum += run(&mut maps, op, page, b);
             }
         }
         // Back to the start now and then: a third of the free memory at most is in use.

@@ -119,7 +119,7 @@ fn random_traces_with_many_runs() {
         for i in 0..60_000u64 {
             let o = OwnerId::new(10 + random(3) as u16).unwrap();
             let order = 12 + random(4) as u8;
-            let at = BASE + (random(PAGES) * PAGE & !((1 << order) - 1));
+            let at = BASE + ((random(PAGES) * PAGE) & !((1 << order) - 1));
             let r = Range::block(at, order).unwrap();
             match random(100) {
                 // The walk over all runs makes the reference slow here.

@@ -26,9 +26,12 @@ impl Tree {
         let i = p.slot(0);
         let at_start = s == run.lo;
         let at_end = e == run.hi;
-        if (at_start && i == 0 && s != 0) || (at_end && i + 1 == leaf.count() && e != u64::MAX) {
-            return self.edit_at_edge(a, p, run, s, e, new);
+        let at_edge =
+            (at_start && i == 0 && s != 0) || (at_end && i + 1 == leaf.count() && e != u64::MAX);
+        if at_edge && self.edit_at_edge(a, p, run, s, e, new) {
+            return;
         }
+        let leaf = a.node(p.id(0));
         let join_prev = at_start && i > 0 && leaf.state(i - 1) == new;
         let join_next = at_end && i + 1 < leaf.count() && leaf.state(i + 1) == new;
         if join_prev || join_next {
@@ -64,16 +67,16 @@ impl Tree {
                 ord,
             };
             if s != run.lo {
-                leaf.open_two(at + 1);
+                leaf.open(at + 1, 2);
                 self.runs += 2;
                 leaf.put(at + 2, rest);
             } else {
-                leaf.open_one(at + 1);
+                leaf.open(at + 1, 1);
                 self.runs += 1;
                 leaf.put(at + 1, rest);
             }
         } else if s != run.lo {
-            leaf.open_one(at + 1);
+            leaf.open(at + 1, 1);
             self.runs += 1;
         }
         if s != run.lo {
@@ -164,9 +167,17 @@ impl Tree {
     }
 
     /// [`Tree::edit`] where the part touches the first or last address of its leaf, so that it may have
-    /// to join a run in another leaf.
+    /// to join a run in another leaf. False, and nothing done, if it joins none anywhere.
     #[inline(never)]
-    fn edit_at_edge(&mut self, a: &mut Arena, p: &Path, run: &Span, s: u64, e: u64, new: State) {
+    fn edit_at_edge(
+        &mut self,
+        a: &mut Arena,
+        p: &Path,
+        run: &Span,
+        s: u64,
+        e: u64,
+        new: State,
+    ) -> bool {
         let same = |q: Option<Path>| q.filter(|q| a.node(q.id(0)).state(q.slot(0)) == new);
         let prev = if s == run.lo {
             same(self.prev(a, p))
@@ -179,7 +190,7 @@ impl Tree {
             None
         };
         match (&prev, &next) {
-            (None, None) => self.cut(a, p, run, s, e, new),
+            (None, None) => return false,
             // One neighbour joins and a rest stays: only the border moves.
             (Some(q), None) if e != run.hi => {
                 self.set_start(a, p, e + 1);
@@ -203,9 +214,11 @@ impl Tree {
                 }
             }
         }
+        true
     }
 
     /// Joins the run that starts at `border` to the run before it.
+    #[inline(never)]
     fn join(&mut self, a: &mut Arena, border: u64) {
         let p = self.find(a, border);
         self.remove(a, &p);

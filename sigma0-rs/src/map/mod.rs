@@ -20,6 +20,12 @@
 //! - Changes never fail half-way: nodes are made sure of before anything is written (`regions`).
 //! - Sums are not kept up to date; they are recomputed when somebody asks.
 //!
+//! Cost, counted on the host without vector instructions by `examples/map_cost.rs` (means, the call
+//! included; with 10, 10 000 and 50 000 runs in the map): look-up 162, 162, 191 instructions; page fault
+//! on a page one has 203, 204, 233, on a random free page 501, 531, 560; 64 KiB at a place 461, 495, 525;
+//! 64 KiB anywhere 307, 334, 368 for one client again and again, 557, 584, 679 when only the very last
+//! of all runs is large enough.
+//!
 //! Rejected: a bitmap or a word per frame (I/O memory has 2^52 of them, and "one run" is what clients
 //! are judged by); a balanced binary tree as upstream's (a cache line and a branch per level, a walk
 //! over all runs to find free memory).

@@ -21,7 +21,7 @@ impl Regions {
 
     /// The state of `range` if it lies in one run that is there (S0-REQ-15).
     pub fn inside(&self, m: MapId, range: Range) -> Option<State> {
-        let (_, s) = self.at(m, range.start());
+        let (_, s) = self.at_inline(m, range.start());
         if range.end() <= s.hi && !s.state.is_absent() {
             Some(s.state)
         } else {

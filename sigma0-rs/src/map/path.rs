@@ -138,6 +138,7 @@ impl Tree {
     }
 
     /// The run behind `p`.
+    #[inline(never)]
     pub(super) fn next(&self, a: &Arena, p: &Path) -> Option<Path> {
         for l in 0..self.height() {
             let i = p.slot(l) + 1;
@@ -152,6 +153,7 @@ impl Tree {
     }
 
     /// The run before `p`.
+    #[inline(never)]
     pub(super) fn prev(&self, a: &Arena, p: &Path) -> Option<Path> {
         for l in 0..self.height() {
             let i = p.slot(l);
@@ -199,6 +201,7 @@ impl Tree {
     }
 
     /// The next run behind `p` in `pool` whose order byte is at least `min`.
+    #[inline(never)]
     pub(super) fn seek_next(&self, a: &Arena, p: &Path, pool: Pool, min: u8) -> Option<Path> {
         for l in 0..self.height() {
             let n = a.node(p.id(l));
@@ -213,6 +216,7 @@ impl Tree {
     }
 
     /// The last run before `p` in `pool` whose order byte is at least `min`.
+    #[inline(never)]
     pub(super) fn seek_prev(&self, a: &Arena, p: &Path, pool: Pool, min: u8) -> Option<Path> {
         for l in 0..self.height() {
             let n = a.node(p.id(l));

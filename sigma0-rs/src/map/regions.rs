@@ -79,7 +79,7 @@ impl Regions {
     }
 
     /// The run that holds `addr`, with the way to it.
-    #[inline]
+    #[inline(never)]
     pub(super) fn at(&self, m: MapId, addr: u64) -> (Path, Span) {
         let t = self.tree(m);
         let p = t.find(&self.arena, addr);
@@ -155,6 +155,7 @@ impl Regions {
 
     /// Start of the highest whole page in `pool` outside `avoid`; never page 0, which no pointer can
     /// name.
+    #[inline(never)]
     fn highest_page(&self, pool: Pool, avoid: Range) -> Option<u64> {
         let t = self.tree(MapId::Ram);
         let end = t.find(&self.arena, u64::MAX);
@@ -194,6 +195,7 @@ impl Regions {
     }
 
     /// [`Regions::apply`] with the nodes at hand.
+    #[inline(never)]
     fn apply_ready(&mut self, m: MapId, range: Range, and: u32, or: u32) {
         let mut at = range.start();
         loop {
@@ -213,6 +215,7 @@ impl Regions {
     }
 
     /// Sets `part`, which lies in one run of another state, to `new`, with nodes at hand.
+    #[inline(never)]
     fn change(&mut self, m: MapId, part: Range, new: State) {
         loop {
             let place = self.at(m, part.start());

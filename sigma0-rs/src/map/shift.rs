@@ -141,38 +141,26 @@ unsafe fn small(from: *const u8, to: *mut u8, len: usize) {
 }
 
 impl Node {
-    /// Shifts the entries from `i` on up by `BY` and counts them in; the caller then fills the gap.
+    /// Shifts the entries from `i` on up by `by` and counts them in; the caller then fills the gap.
     /// False, and nothing done, if there is no room.
-    #[inline(always)]
-    fn open<const BY: usize>(&mut self, i: usize) -> bool {
+    #[inline(never)]
+    pub(super) fn open(&mut self, i: usize, by: usize) -> bool {
         let n = self.count as usize;
-        if i > n || n + BY > CAP {
+        if i > n || n + by > CAP {
             return false;
         }
         let m = n - i;
-        self.count = (n + BY) as u32;
-        // SAFETY: entries i .. n + BY lie inside the arrays because n + BY <= CAP.
+        self.count = (n + by) as u32;
+        // SAFETY: entries i .. n + by lie inside the arrays because n + by <= CAP.
         unsafe {
-            words_up(self.keys.as_mut_ptr().add(i).cast(), m, BY * 8);
-            move_up(self.vals.as_mut_ptr().add(i).cast(), m * 4, BY * 4);
-            move_up(self.ord[0].as_mut_ptr().add(i), m, BY);
+            words_up(self.keys.as_mut_ptr().add(i).cast(), m, by * 8);
+            move_up(self.vals.as_mut_ptr().add(i).cast(), m * 4, by * 4);
+            move_up(self.ord[0].as_mut_ptr().add(i), m, by);
             if self.kept != 0 {
-                move_up(self.ord[1].as_mut_ptr().add(i), m, BY);
+                move_up(self.ord[1].as_mut_ptr().add(i), m, by);
             }
         }
         true
-    }
-
-    /// [`Node::open`] by one, out of line.
-    #[inline(never)]
-    pub(super) fn open_one(&mut self, i: usize) -> bool {
-        self.open::<1>(i)
-    }
-
-    /// [`Node::open`] by two, out of line.
-    #[inline(never)]
-    pub(super) fn open_two(&mut self, i: usize) -> bool {
-        self.open::<2>(i)
     }
 
     /// Overwrites slot `i`.
@@ -212,7 +200,7 @@ impl Node {
 
     /// Inserts before slot `i`. False if the node is full.
     pub(super) fn insert(&mut self, i: usize, e: Entry) -> bool {
-        let ok = self.open_one(i);
+        let ok = self.open(i, 1);
         if ok {
             self.put(i, e);
         }
@@ -305,11 +293,7 @@ mod tests {
             for i in 0..=n {
                 for by in 1..=2 {
                     let mut node = filled(n);
-                    let opened = if by == 1 {
-                        node.open_one(i)
-                    } else {
-                        node.open_two(i)
-                    };
+                    let opened = node.open(i, by);
                     assert_eq!(opened, n + by <= CAP);
                     if opened {
                         for j in i..i + by {

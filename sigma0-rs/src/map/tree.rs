@@ -89,6 +89,7 @@ impl Tree {
     /// Splits the highest full node above and including the leaf that holds `addr`; repeat until
     /// the leaf has room for two more runs. The caller has made sure of [`Tree::worst`] free nodes
     /// for the whole repetition. False if there was none after all, and nothing has changed.
+    #[inline(never)]
     pub(super) fn split(&mut self, a: &mut Arena, addr: u64) -> bool {
         let p = self.find(a, addr);
         let mut l = 0;
@@ -135,6 +136,7 @@ impl Tree {
 
     /// Removes the entry at `p`; the run before it (there must be one) grows over its addresses,
     /// and the caller refreshes that run.
+    #[inline(never)]
     pub(super) fn remove(&mut self, a: &mut Arena, p: &Path) {
         let leaf = a.node_mut(p.id(0));
         let i = p.slot(0);
@@ -155,6 +157,7 @@ impl Tree {
     }
 
     /// Merges or shares nodes on `p` that have become too empty, from the leaf up.
+    #[inline(never)]
     pub(super) fn settle(&mut self, a: &mut Arena, p: &Path) {
         let mut l = 0;
         while l + 1 < self.height() && a.node(p.id(l)).count() < MIN {
@@ -200,6 +203,7 @@ impl Tree {
 }
 
 /// The entry that stands for `n` in its parent.
+#[inline(never)]
 pub(super) fn summary(n: &Node, id: NodeId) -> Entry {
     Entry {
         key: n.key(0),
