@@ -27,6 +27,14 @@ pub struct Context {
     pub start: Start,
     /// Our client of sigma0, with all rights: "A" in the tests.
     pub a: Cap<kind::Sigma0>,
+    /// The kernel's factory.
+    pub factory: Cap<kind::Factory>,
+    /// Scheduler for our threads.
+    pub scheduler: Cap<kind::Scheduler>,
+    /// The thread that runs the tests.
+    pub main_thread: Cap<kind::Thread>,
+    /// Address of a UTCB that no thread has.
+    pub free_utcb: u64,
     slots: Slots<2>,
     /// Clients made so far.
     pub made: u64,
@@ -42,6 +50,11 @@ impl Context {
         Context {
             start: Start::RootTask,
             a: Cap::new(CapIdx::PAGER),
+            factory: Cap::new(CapIdx::FACTORY),
+            scheduler: Cap::new(CapIdx::SCHEDULER),
+            main_thread: Cap::new(CapIdx::THREAD),
+            // The kernel gives the root task one page of UTCBs and uses the first.
+            free_utcb: UtcbRef::current().as_ptr() as u64 + l4_sys::utcb::UTCB_SIZE,
             slots: Slots::new(CapIdx::from_slot(0x100)),
             made: 0,
         }
@@ -53,6 +66,10 @@ impl Context {
         Some(Context {
             start: Start::Program,
             a: env.get("sigma0")?,
+            factory: env.factory(),
+            scheduler: env.scheduler(),
+            main_thread: env.main_thread(),
+            free_utcb: env.first_free_utcb(),
             slots: Slots::new(env.first_free()),
             made: 0,
         })

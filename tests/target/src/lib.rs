@@ -16,6 +16,7 @@ extern crate std;
 pub mod ask;
 pub mod context;
 pub mod places;
+pub mod probe;
 pub mod rows;
 pub mod tap;
 

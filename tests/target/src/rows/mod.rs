@@ -1,6 +1,8 @@
 //! The tests, one file for each group of rows.
 
 mod boot;
+mod ext;
+mod ext_memory;
 mod factory;
 mod fault;
 mod io;
@@ -11,9 +13,11 @@ mod own;
 mod ports;
 mod ram;
 mod request;
+mod rights;
 
 use crate::context::Context;
 use crate::places::Places;
+use crate::probe::Probe;
 use crate::tap::Tap;
 
 /// Runs all groups. The order matters twice: the placement of the first blocks is looked at before
@@ -37,6 +41,16 @@ pub fn run(t: &mut Tap, c: &mut Context) {
     map::run(t, c, &places);
     fault::run(t, c, &places);
     ports::run(t, c);
+    let probe = Probe::new(c);
+    match &probe {
+        Some(probe) => rights::run(t, c, &places, probe),
+        None => t.result(
+            "probe: a second thread",
+            false,
+            format_args!("cannot be made"),
+        ),
+    }
+    ext::run(t, c, &places, probe.as_ref());
     meta::run(t, c);
     boot::run(t, c);
     malformed::run(t, c, &places);
