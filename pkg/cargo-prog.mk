@@ -23,7 +23,9 @@ CARGO_ROOT   := $(realpath $(PKGDIR_ABS)/../..)
 # In the build tree, beside the objects of other packages.
 CARGO_DIR    := $(CURDIR)/cargo
 CARGO_RESULT := $(CARGO_DIR)/x86_64-unknown-linux-gnu/release/$(CARGO_PROGRAM)
-CARGO_QUIET   = $(if $(VERBOSE),--quiet)
+# Quiet as other packages are: cargo's words only with V=1 or when it fails.
+CARGO_LOG    := $(CURDIR)/cargo.log
+CARGO_OUTPUT  = $(if $(VERBOSE),> $(CARGO_LOG) 2>&1 || { cat $(CARGO_LOG) >&2; exit 1; })
 
 # Flags for the user's host programs would replace those of conf/l4re.toml. The plus sign lets
 # cargo take part in make's -j.
@@ -32,12 +34,12 @@ $(CARGO_PROGRAM): FORCE
 	  echo "$(CARGO_PROGRAM): '$(CARGO)' not found; install Rust from https://rustup.rs or call make with CARGO=/path/to/cargo" >&2; \
 	  exit 1; }
 	+$(VERBOSE)cd $(CARGO_ROOT) && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
-	  $(CARGO) build $(CARGO_QUIET) --locked --release --config conf/l4re.toml \
-	  --target-dir $(CARGO_DIR) -p $(CARGO_PROGRAM)
+	  $(CARGO) build --locked --release --config conf/l4re.toml \
+	  --target-dir $(CARGO_DIR) -p $(CARGO_PROGRAM) $(CARGO_OUTPUT)
 	$(VERBOSE)cmp -s $(CARGO_RESULT) $@ || \
 	  { cp $(CARGO_RESULT) $@ && $(BUILT_MESSAGE); }
 
 clean cleanall::
-	$(VERBOSE)$(RM) -r $(CARGO_DIR) $(CARGO_PROGRAM)
+	$(VERBOSE)$(RM) -r $(CARGO_DIR) $(CARGO_LOG) $(CARGO_PROGRAM)
 
 endif
