@@ -70,7 +70,10 @@ fn runner(cases: u32, salt: u8) -> TestRunner {
         .ok()
         .and_then(|s| s.parse().ok())
         .unwrap_or(1);
-    let factor = std::env::var("FRAMES_FACTOR").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let factor = std::env::var("FRAMES_FACTOR")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(1);
     let cases = cases * factor;
     println!("FRAMES_SEED={seed}, {cases} cases");
     let mut bytes = [salt; 32];

@@ -14,15 +14,15 @@ pub trait Arm {
     /// An allocator of `frames` frames, a power of two of at least 512.
     fn new(frames: u32) -> Self;
     /// A single frame.
-    fn alloc_one(&mut self) -> Option<u32>;
+    fn alloc_one(&mut self) -> Option<u64>;
     /// Gives a single frame back.
-    fn free_one(&mut self, frame: u32);
+    fn free_one(&mut self, frame: u64);
     /// A run of `1 << order` frames.
-    fn alloc(&mut self, order: u32) -> Option<u32>;
+    fn alloc(&mut self, order: u32) -> Option<u64>;
     /// Gives a run back.
-    fn free(&mut self, frame: u32, order: u32);
+    fn free(&mut self, frame: u64, order: u32);
     /// Who has the frame, if the arm knows.
-    fn owner(&self, _frame: u32) -> Option<u8> {
+    fn owner(&self, _frame: u64) -> Option<u8> {
         None
     }
     /// Bytes of book-keeping: of the allocator, and of all; `None` to take what it has on the
@@ -45,7 +45,10 @@ fn window(frames: u32) -> Window {
 /// Memory that lives as long as the process: every arm is made once in a process.
 fn leak(need: Need) -> Memory<'static> {
     let shared: Vec<AtomicU64> = (0..need.shared).map(|_| AtomicU64::new(0)).collect();
-    Memory { shared: shared.leak(), private: vec![0; need.private].leak() }
+    Memory {
+        shared: shared.leak(),
+        private: vec![0; need.private].leak(),
+    }
 }
 
 /// One of our allocators.
@@ -60,9 +63,13 @@ impl<P: Policy> Ours<P> {
         let zeroed = ZeroShape::DEFAULT;
         let rest = Frames::<P>::need(&window, &zeroed);
         let mut all = Frames::new(policy, zeroed, leak(rest)).expect("enough memory");
-        all.add_region(Run::new(FrameNo(0), u64::from(frames)).expect("not empty")).expect("new");
+        all.add_region(Run::new(FrameNo(0), u64::from(frames)).expect("not empty"))
+            .expect("new");
         let fixed = size_of::<Frames<'static, P>>();
-        Ours { frames: all, bytes: (need.bytes() + fixed, need.and(rest).bytes() + fixed) }
+        Ours {
+            frames: all,
+            bytes: (need.bytes() + fixed, need.and(rest).bytes() + fixed),
+        }
     }
 }
 
@@ -77,7 +84,10 @@ macro_rules! make {
         impl Make for $policy<'static> {
             fn make(window: Window) -> (Self, Need) {
                 let need = $policy::need(&window);
-                ($policy::new(window, leak(need)).expect("enough memory"), need)
+                (
+                    $policy::new(window, leak(need)).expect("enough memory"),
+                    need,
+                )
             }
         }
     };
@@ -90,16 +100,17 @@ make!(Slab);
 impl Make for Live<'static> {
     fn make(window: Window) -> (Self, Need) {
         let need = Kind::Bitmap.need(&window);
-        (Live::new(Kind::Bitmap, window, leak(need)).expect("enough memory"), need)
+        (
+            Live::new(Kind::Bitmap, window, leak(need)).expect("enough memory"),
+            need,
+        )
     }
 }
 
-impl<P: Make> Make for Cached<'static, P> {
+impl<P: Make> Make for Cached<P> {
     fn make(window: Window) -> (Self, Need) {
         let (policy, need) = P::make(window);
-        let shape = CacheShape::DEFAULT;
-        let memory = leak(shape.need());
-        (Cached::new(policy, shape, memory.private).expect("enough memory"), need.and(shape.need()))
+        (Cached::new(policy, CacheShape::DEFAULT), need)
     }
 }
 
@@ -110,32 +121,35 @@ impl<P: Make> Arm for Ours<P> {
     }
 
     #[inline(always)]
-    fn alloc_one(&mut self) -> Option<u32> {
-        self.frames.alloc_one(OWNER).ok().map(|frame| frame.0 as u32)
+    fn alloc_one(&mut self) -> Option<u64> {
+        self.frames.alloc_one(OWNER).ok().map(|frame| frame.0)
     }
 
     #[inline(always)]
-    fn free_one(&mut self, frame: u32) {
-        let freed = self.frames.free_one(FrameNo(u64::from(frame)), OWNER);
+    fn free_one(&mut self, frame: u64) {
+        let freed = self.frames.free_one(FrameNo(frame), OWNER);
         assert!(freed.is_ok());
     }
 
     #[inline(always)]
-    fn alloc(&mut self, order: u32) -> Option<u32> {
+    fn alloc(&mut self, order: u32) -> Option<u64> {
         let order = PageOrder::new(order)?;
-        self.frames.alloc_order(order, OWNER).ok().map(|frame| frame.0 as u32)
+        self.frames
+            .alloc_order(order, OWNER)
+            .ok()
+            .map(|frame| frame.0)
     }
 
     #[inline(always)]
-    fn free(&mut self, frame: u32, order: u32) {
+    fn free(&mut self, frame: u64, order: u32) {
         let order = PageOrder::new(order).expect("an order");
-        let freed = self.frames.free_order(FrameNo(u64::from(frame)), order, OWNER);
+        let freed = self.frames.free_order(FrameNo(frame), order, OWNER);
         assert!(freed.is_ok());
     }
 
     #[inline(always)]
-    fn owner(&self, frame: u32) -> Option<u8> {
-        match self.frames.owner(FrameNo(u64::from(frame))) {
+    fn owner(&self, frame: u64) -> Option<u8> {
+        match self.frames.owner(FrameNo(frame)) {
             Owner::Tag(tag) => Some(tag.get()),
             _ => None,
         }
@@ -147,27 +161,27 @@ impl<P: Make> Arm for Ours<P> {
 }
 
 /// Does nothing: what it counts is the harness.
-pub struct Nothing(u32);
+pub struct Nothing(u64);
 
 impl Arm for Nothing {
     fn new(_: u32) -> Self {
         Nothing(0)
     }
     #[inline(always)]
-    fn alloc_one(&mut self) -> Option<u32> {
+    fn alloc_one(&mut self) -> Option<u64> {
         self.0 = (self.0 + 1) & 0xfffff;
         Some(self.0)
     }
     #[inline(always)]
-    fn free_one(&mut self, frame: u32) {
+    fn free_one(&mut self, frame: u64) {
         std::hint::black_box(frame);
     }
     #[inline(always)]
-    fn alloc(&mut self, _: u32) -> Option<u32> {
+    fn alloc(&mut self, _: u32) -> Option<u64> {
         self.alloc_one()
     }
     #[inline(always)]
-    fn free(&mut self, frame: u32, _: u32) {
+    fn free(&mut self, frame: u64, _: u32) {
         self.free_one(frame);
     }
     fn bytes(&self) -> Option<(usize, usize)> {

@@ -13,7 +13,10 @@ pub struct Job {
 
 /// Whether valgrind can be started.
 pub fn is_there() -> bool {
-    Command::new("valgrind").arg("--version").output().is_ok_and(|out| out.status.success())
+    Command::new("valgrind")
+        .arg("--version")
+        .output()
+        .is_ok_and(|out| out.status.success())
 }
 
 fn arguments(job: &Job) -> [String; 5] {
@@ -51,10 +54,16 @@ pub fn count(job: &Job) -> Result<f64, String> {
 /// The numbers that a child prints that is not run under callgrind.
 pub fn run(job: &Job) -> Result<Vec<f64>, String> {
     let me = std::env::current_exe().map_err(|error| error.to_string())?;
-    let out = Command::new(me).args(arguments(job)).output().map_err(|error| error.to_string())?;
+    let out = Command::new(me)
+        .args(arguments(job))
+        .output()
+        .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&out.stdout);
     if !out.status.success() {
-        return Err(format!("{job:?} failed:\n{}", String::from_utf8_lossy(&out.stderr)));
+        return Err(format!(
+            "{job:?} failed:\n{}",
+            String::from_utf8_lossy(&out.stderr)
+        ));
     }
     text.split_whitespace()
         .map(|word| word.parse().map_err(|_| format!("{job:?} printed {text}")))

@@ -35,22 +35,31 @@ impl List {
 
 impl Arm for List {
     fn new(frames: u32) -> Self {
-        let mut list = List { head: 0, nodes: vec![Node { next: END, frames: 0 }; frames as usize] };
+        let mut list = List {
+            head: 0,
+            nodes: vec![
+                Node {
+                    next: END,
+                    frames: 0
+                };
+                frames as usize
+            ],
+        };
         list.nodes[0].frames = frames;
         list
     }
 
     #[inline(always)]
-    fn alloc_one(&mut self) -> Option<u32> {
+    fn alloc_one(&mut self) -> Option<u64> {
         self.alloc(0)
     }
 
     #[inline(always)]
-    fn free_one(&mut self, frame: u32) {
+    fn free_one(&mut self, frame: u64) {
         self.free(frame, 0);
     }
 
-    fn alloc(&mut self, order: u32) -> Option<u32> {
+    fn alloc(&mut self, order: u32) -> Option<u64> {
         let size = 1 << order;
         let (mut before, mut at) = (END, self.head);
         while at != END {
@@ -61,26 +70,36 @@ impl Arm for List {
                 let mut rest = next;
                 if start + size < end {
                     rest = start + size;
-                    self.nodes[rest as usize] = Node { next, frames: end - rest };
+                    self.nodes[rest as usize] = Node {
+                        next,
+                        frames: end - rest,
+                    };
                 }
                 if start > at {
-                    self.nodes[at as usize] = Node { next: rest, frames: start - at };
+                    self.nodes[at as usize] = Node {
+                        next: rest,
+                        frames: start - at,
+                    };
                 } else {
                     self.set_next(before, rest);
                 }
-                return Some(start);
+                return Some(u64::from(start));
             }
             (before, at) = (at, next);
         }
         None
     }
 
-    fn free(&mut self, frame: u32, order: u32) {
+    fn free(&mut self, frame: u64, order: u32) {
+        let frame = frame as u32;
         let (mut before, mut at) = (END, self.head);
         while at < frame {
             (before, at) = (at, self.nodes[at as usize].next);
         }
-        let mut node = Node { next: at, frames: 1 << order };
+        let mut node = Node {
+            next: at,
+            frames: 1 << order,
+        };
         if at != END && frame + node.frames == at {
             node.frames += self.nodes[at as usize].frames;
             node.next = self.nodes[at as usize].next;
@@ -110,19 +129,19 @@ impl Arm for BuddyCrate {
         BuddyCrate(inner)
     }
     #[inline(always)]
-    fn alloc_one(&mut self) -> Option<u32> {
+    fn alloc_one(&mut self) -> Option<u64> {
         self.alloc(0)
     }
     #[inline(always)]
-    fn free_one(&mut self, frame: u32) {
+    fn free_one(&mut self, frame: u64) {
         self.free(frame, 0);
     }
     #[inline(always)]
-    fn alloc(&mut self, order: u32) -> Option<u32> {
-        self.0.alloc(1 << order).map(|frame| frame as u32)
+    fn alloc(&mut self, order: u32) -> Option<u64> {
+        self.0.alloc(1 << order).map(|frame| frame as u64)
     }
     #[inline(always)]
-    fn free(&mut self, frame: u32, order: u32) {
+    fn free(&mut self, frame: u64, order: u32) {
         self.0.dealloc(frame as usize, 1 << order);
     }
 }
@@ -138,20 +157,22 @@ impl Arm for BitmapCrate {
         BitmapCrate(inner)
     }
     #[inline(always)]
-    fn alloc_one(&mut self) -> Option<u32> {
-        self.0.alloc().map(|frame| frame as u32)
+    fn alloc_one(&mut self) -> Option<u64> {
+        self.0.alloc().map(|frame| frame as u64)
     }
     #[inline(always)]
-    fn free_one(&mut self, frame: u32) {
+    fn free_one(&mut self, frame: u64) {
         assert!(self.0.dealloc(frame as usize));
     }
     #[inline(always)]
-    fn alloc(&mut self, order: u32) -> Option<u32> {
+    fn alloc(&mut self, order: u32) -> Option<u64> {
         let size = 1 << order;
-        self.0.alloc_contiguous(None, size, order as usize).map(|frame| frame as u32)
+        self.0
+            .alloc_contiguous(None, size, order as usize)
+            .map(|frame| frame as u64)
     }
     #[inline(always)]
-    fn free(&mut self, frame: u32, order: u32) {
+    fn free(&mut self, frame: u64, order: u32) {
         assert!(self.0.dealloc_contiguous(frame as usize, 1 << order));
     }
     fn bytes(&self) -> Option<(usize, usize)> {
@@ -169,24 +190,27 @@ pub struct OffsetCrate {
 impl Arm for OffsetCrate {
     fn new(frames: u32) -> Self {
         let inner = offset_allocator::Allocator::with_max_allocs(frames, frames);
-        OffsetCrate { inner, records: vec![None; frames as usize] }
+        OffsetCrate {
+            inner,
+            records: vec![None; frames as usize],
+        }
     }
     #[inline(always)]
-    fn alloc_one(&mut self) -> Option<u32> {
+    fn alloc_one(&mut self) -> Option<u64> {
         self.alloc(0)
     }
     #[inline(always)]
-    fn free_one(&mut self, frame: u32) {
+    fn free_one(&mut self, frame: u64) {
         self.free(frame, 0);
     }
     #[inline(always)]
-    fn alloc(&mut self, order: u32) -> Option<u32> {
+    fn alloc(&mut self, order: u32) -> Option<u64> {
         let got = self.inner.allocate(1 << order)?;
         self.records[got.offset as usize] = Some(got);
-        Some(got.offset)
+        Some(u64::from(got.offset))
     }
     #[inline(always)]
-    fn free(&mut self, frame: u32, _: u32) {
+    fn free(&mut self, frame: u64, _: u32) {
         if let Some(record) = self.records[frame as usize].take() {
             self.inner.free(record);
         }

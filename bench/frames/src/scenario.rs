@@ -17,12 +17,15 @@ impl Random {
 
     /// A number below `limit`.
     pub fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 32) * u64::from(limit) >> 32) as u32
     }
 }
 
-fn shuffle(values: &mut [u32], random: &mut Random) {
+fn shuffle<T>(values: &mut [T], random: &mut Random) {
     for at in (1..values.len()).rev() {
         values.swap(at, random.below(at as u32 + 1) as usize);
     }
@@ -30,8 +33,10 @@ fn shuffle(values: &mut [u32], random: &mut Random) {
 
 /// Allocates 2 n frames and frees every second, the last first: `n` frames are outstanding and
 /// `n` separate holes are between them.
-fn fragment<A: Arm>(arm: &mut A, n: u32) -> Vec<u32> {
-    let all: Vec<u32> = (0..2 * n).map(|_| arm.alloc_one().expect("enough memory")).collect();
+fn fragment<A: Arm>(arm: &mut A, n: u32) -> Vec<u64> {
+    let all: Vec<u64> = (0..2 * n)
+        .map(|_| arm.alloc_one().expect("enough memory"))
+        .collect();
     for pair in all.chunks(2).rev() {
         arm.free_one(pair[1]);
     }
@@ -74,10 +79,12 @@ pub fn replace<A: Arm>(n: u32, pairs: u32) {
 /// piece: allocate memory, use it, free it, with a history before.
 pub fn batch<A: Arm>(n: u32, batches: u32) {
     let mut arm = A::new(MEMORY);
-    let outstanding: Vec<u32> = (0..n).map(|_| arm.alloc_one().expect("enough memory")).collect();
+    let outstanding: Vec<u64> = (0..n)
+        .map(|_| arm.alloc_one().expect("enough memory"))
+        .collect();
     let mut order: Vec<u32> = (0..256).collect();
     shuffle(&mut order, &mut Random::new(3));
-    let mut frames = [0u32; 256];
+    let mut frames = [0u64; 256];
     callgrind_counted_region(|| {
         for _ in 0..batches {
             for place in &order {
@@ -108,16 +115,16 @@ pub fn pair_2m<A: Arm>(pairs: u32) {
 pub fn owner<A: Arm>(lookups: u32) {
     let mut arm = A::new(MEMORY);
     let mut random = Random::new(5);
-    let runs: Vec<(u32, u32)> = (0..1000)
+    let runs: Vec<(u64, u32)> = (0..1000)
         .map(|_| {
             let order = random.below(11);
             (arm.alloc(order).expect("enough memory"), order)
         })
         .collect();
-    let frames: Vec<u32> = (0..lookups)
+    let frames: Vec<u64> = (0..lookups)
         .map(|_| {
             let (start, order) = runs[random.below(1000) as usize];
-            start + random.below(1 << order)
+            start + u64::from(random.below(1 << order))
         })
         .collect();
     let mut found = 0;
@@ -142,7 +149,7 @@ pub fn worst<A: Arm>(steps: u32, huge: bool) -> u64 {
     let memory = if huge { MEMORY } else { MEMORY / 8 };
     let mut arm = A::new(memory);
     let mut random = Random::new(1);
-    let mut runs: Vec<(u32, u32)> = Vec::new();
+    let mut runs: Vec<(u64, u32)> = Vec::new();
     let mut used = 0;
     let mut worst = 0;
     let nothing = step::count(&mut || ());
@@ -188,7 +195,7 @@ pub fn whole_blocks<A: Arm>() -> u32 {
     const BLOCKS: u32 = 100;
     // Arms want a power of two: the rest is taken once and for all.
     let mut arm = A::new(128 * 512);
-    let mut frames: Vec<u32> = Vec::new();
+    let mut frames: Vec<u64> = Vec::new();
     let mut rest = 0;
     while rest < 28 {
         arm.alloc(9).expect("enough memory");
@@ -222,8 +229,11 @@ pub fn bytes<A: Arm>() -> (f64, f64) {
     let mut arm = A::new(MEMORY);
     let (state, all) = arm.bytes().unwrap_or_else(|| {
         let outstanding = fragment(&mut arm, 200_000);
-        let used = crate::heap::bytes() - before - outstanding.capacity() * 4;
+        let used = crate::heap::bytes() - before - outstanding.capacity() * 8;
         (used, used)
     });
-    (state as f64 / f64::from(MEMORY), all as f64 / f64::from(MEMORY))
+    (
+        state as f64 / f64::from(MEMORY),
+        all as f64 / f64::from(MEMORY),
+    )
 }

@@ -122,12 +122,25 @@ impl<'a, P: Policy> Frames<'a, P> {
     /// `NoMemory`.
     #[inline]
     pub fn alloc_one(&mut self, owner: OwnerTag) -> Result<FrameNo, AllocError> {
-        match self.policy.take_one() {
+        match self.policy.try_take_one() {
             Some(ix) => {
-                self.ledger.claim_one(ix, owner);
+                // SAFETY: a policy returns frames of its window, and the ledger was made for it.
+                unsafe { self.ledger.claim_one(ix, owner) };
                 Ok(self.window().frame(ix))
             }
-            None => self.alloc_order_of_zeroed(PageOrder::FRAME, owner),
+            None => self.alloc_one_fully(owner),
+        }
+    }
+
+    #[inline(never)]
+    fn alloc_one_fully(&mut self, owner: OwnerTag) -> Result<FrameNo, AllocError> {
+        match self.policy.take_one() {
+            Some(ix) => {
+                // SAFETY: a policy returns frames of its window, and the ledger was made for it.
+                unsafe { self.ledger.claim_one(ix, owner) };
+                Ok(self.window().frame(ix))
+            }
+            None => self.alloc_order_fully(PageOrder::FRAME, owner),
         }
     }
 
@@ -142,29 +155,32 @@ impl<'a, P: Policy> Frames<'a, P> {
         order: PageOrder,
         owner: OwnerTag,
     ) -> Result<FrameNo, AllocError> {
-        match self.policy.take(order) {
-            Some(ix) => {
-                let span = Span::at(ix, order.frames());
-                self.ledger.change(span, Owner::Free, Owner::Tag(owner));
-                Ok(self.window().frame(ix))
+        if order == PageOrder::BLOCK {
+            if let Some(ix) = self.policy.try_take_block() {
+                self.ledger.claim_block(ix, owner);
+                return Ok(self.window().frame(ix));
             }
-            None => self.alloc_order_of_zeroed(order, owner),
         }
+        self.alloc_order_fully(order, owner)
     }
 
-    /// The same when only zeroed frames may be left.
-    #[cold]
     #[inline(never)]
-    fn alloc_order_of_zeroed(
+    fn alloc_order_fully(
         &mut self,
         order: PageOrder,
         owner: OwnerTag,
     ) -> Result<FrameNo, AllocError> {
-        if self.zeroed.frames() == 0 {
-            return Err(AllocError::NoMemory);
+        loop {
+            if let Some(ix) = self.policy.take(order) {
+                let span = Span::at(ix, order.frames());
+                self.ledger.change(span, Owner::Free, Owner::Tag(owner));
+                return Ok(self.window().frame(ix));
+            }
+            // Only zeroed frames may be left.
+            if !self.drop_zeroed() {
+                return Err(AllocError::NoMemory);
+            }
         }
-        self.alloc(&Request::order(owner, order))
-            .map(|grant| grant.run.start())
     }
 
     /// A run as `request` says. Runs whose length is no power of two are given when an aligned run of
@@ -228,11 +244,19 @@ impl<'a, P: Policy> Frames<'a, P> {
         let Some(ix) = self.ledger.release_one(frame, owner) else {
             return self.free_one_of_block(frame, owner);
         };
-        if self.policy.give_one(ix) {
+        if self.policy.try_give_one(ix) {
             Ok(())
         } else {
-            Err(FreeError::DoubleFree(frame))
+            self.free_one_fully(ix)
         }
+    }
+
+    #[inline(never)]
+    fn free_one_fully(&mut self, ix: FrameIx) -> Result<(), FreeError> {
+        if self.policy.give_one(ix) {
+            return Ok(());
+        }
+        Err(FreeError::DoubleFree(self.window().frame(ix)))
     }
 
     /// The same when the frame's own byte does not say that `owner` has it.
@@ -254,6 +278,14 @@ impl<'a, P: Policy> Frames<'a, P> {
         order: PageOrder,
         owner: OwnerTag,
     ) -> Result<(), FreeError> {
+        if order == PageOrder::BLOCK {
+            if let Some(ix) = self.ledger.release_block(start, owner) {
+                if self.policy.try_give_block(ix) {
+                    return Ok(());
+                }
+                return self.free_span(Span::at(ix, Window::BLOCK));
+            }
+        }
         let frames = u64::from(order.frames());
         self.free(
             Run::new(start, frames).ok_or(FreeError::Foreign(start))?,
@@ -267,22 +299,26 @@ impl<'a, P: Policy> Frames<'a, P> {
     /// # Errors
     ///
     /// `DoubleFree`, `Foreign`, `NotOwner`, each with the first frame that is to blame.
-    #[inline]
+    #[inline(never)]
     pub fn free(&mut self, run: Run, owner: OwnerTag) -> Result<(), FreeError> {
         let span = self
             .window()
             .span_of(run)
             .ok_or(FreeError::Foreign(run.start()))?;
         self.leave(span, Owner::Tag(owner))?;
+        self.free_span(span)
+    }
+
+    /// Gives the policy frames that their owner had.
+    #[inline(never)]
+    fn free_span(&mut self, span: Span) -> Result<(), FreeError> {
         if self.policy.give(span) {
-            Ok(())
-        } else {
-            Err(FreeError::DoubleFree(run.start()))
+            return Ok(());
         }
+        Err(FreeError::DoubleFree(self.window().frame(span.start)))
     }
 
     /// Makes `span` free in the ledger if all of it is in the state `from`.
-    #[inline]
     fn leave(&mut self, span: Span, from: Owner) -> Result<(), FreeError> {
         if let Err((ix, owner)) = self.ledger.expect(span, from) {
             let frame = self.window().frame(ix);

@@ -35,7 +35,8 @@ impl<'a> Bitmap<'a> {
     }
 }
 
-impl Policy for Bitmap<'_> {
+// SAFETY: units are free only after they were given, and those were inside the window.
+unsafe impl Policy for Bitmap<'_> {
     fn kind(&self) -> Kind {
         Kind::Bitmap
     }
@@ -45,7 +46,6 @@ impl Policy for Bitmap<'_> {
         self.0.window()
     }
 
-    #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         self.0.take(order)
     }
@@ -58,19 +58,36 @@ impl Policy for Bitmap<'_> {
         self.0.take_at(span)
     }
 
-    #[inline]
     fn give(&mut self, span: Span) -> bool {
         self.0.give(span)
     }
 
-    #[inline]
     fn take_one(&mut self) -> Option<FrameIx> {
         self.0.take_one()
     }
 
-    #[inline]
     fn give_one(&mut self, frame: FrameIx) -> bool {
         self.0.give_one(frame)
+    }
+
+    #[inline(always)]
+    fn try_take_one(&mut self) -> Option<FrameIx> {
+        self.0.try_take_one()
+    }
+
+    #[inline(always)]
+    fn try_give_one(&mut self, frame: FrameIx) -> bool {
+        self.0.try_give_one(frame)
+    }
+
+    #[inline(always)]
+    fn try_take_block(&mut self) -> Option<FrameIx> {
+        self.0.try_take_block()
+    }
+
+    #[inline(always)]
+    fn try_give_block(&mut self, start: FrameIx) -> bool {
+        self.0.try_give_block(start)
     }
 
     fn next_free(&self, from: FrameIx) -> Option<Span> {

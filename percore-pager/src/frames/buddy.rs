@@ -120,7 +120,8 @@ impl<'a> Buddy<'a> {
     }
 }
 
-impl Policy for Buddy<'_> {
+// SAFETY: runs are parts of runs that were given, and those were inside the window.
+unsafe impl Policy for Buddy<'_> {
     fn kind(&self) -> Kind {
         Kind::Buddy
     }

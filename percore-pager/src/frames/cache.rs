@@ -1,18 +1,19 @@
-//! A stack of single frames in front of any policy.
+//! A stack of single frames, and a short one of 2 MiB blocks, in front of any policy.
 //!
 //! The frame freed last is given out first, so it is likely to be in the processor's caches, and
 //! neither path touches the policy. The stack holds at most [`CacheShape::depth`] frames; when it is
 //! empty or full, [`CacheShape::batch`] frames are moved at a time, the oldest first when it is
-//! full. Frames in the stack do not merge with their neighbours; so when the policy cannot
-//! serve a request, the stack is emptied into it and the request is tried again.
+//! full. Blocks are kept in the same way, one at a time. What is in the stacks does not merge with its
+//! neighbours; so when the policy cannot serve a request, the stacks are emptied into it and the
+//! request is tried again.
 //!
-//! It wins when faults and frees of single frames alternate. It costs placement: a frame that
+//! It wins when faults and frees of one size alternate. It costs placement: a frame that
 //! was freed in a nearly empty block is used again, whatever the policy would have chosen; a
-//! small depth bounds that.
+//! small depth bounds that. The stack is a part of the value (1 KiB) and not of the caller's
+//! memory: an address and a bound less to load on the path that is there to be short.
 
 use super::kind::Kind;
-use super::memory::{Need, as_u32, carve};
-use super::policy::Policy;
+use super::policy::{Policy, Want};
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
 use super::window::Window;
@@ -21,53 +22,62 @@ use super::window::Window;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheShape {
     /// Most frames held. Bounds the work of a request that has to empty the cache.
-    pub depth: u32,
-    /// Frames moved from or to the policy at a time, at least 1.
-    pub batch: u32,
+    pub depth: u8,
+    /// Frames moved from or to the policy at a time, at least 1 and at most the depth.
+    pub batch: u8,
+    /// Most 2 MiB blocks held, at most 4.
+    pub blocks: u8,
 }
 
 impl CacheShape {
     /// No cache.
-    pub const OFF: CacheShape = CacheShape { depth: 0, batch: 1 };
-    /// 64 KiB worth of frames, half of them moved at a time.
+    pub const OFF: CacheShape = CacheShape {
+        depth: 0,
+        batch: 1,
+        blocks: 0,
+    };
+    /// Two blocks, and 64 KiB worth of frames, half of them moved at a time.
     pub const DEFAULT: CacheShape = CacheShape {
         depth: 16,
         batch: 8,
+        blocks: 2,
     };
-
-    /// Book-keeping memory it needs.
-    pub const fn need(self) -> Need {
-        Need {
-            shared: 0,
-            private: self.depth.div_ceil(2) as usize,
-        }
-    }
 }
+
+/// As many as `filled` has values, so that no index is out of bounds.
+const CELLS: usize = u8::MAX as usize + 1;
+
+/// Most blocks held.
+const BLOCKS: usize = 4;
 
 /// A policy with a [stack](self) in front.
 #[derive(Debug)]
-pub struct Cached<'a, P> {
+pub struct Cached<P> {
     policy: P,
-    /// Exactly `depth` cells.
-    stack: &'a mut [u32],
-    filled: usize,
-    batch: usize,
+    filled: u8,
+    depth: u8,
+    batch: u8,
+    blocks_filled: u8,
+    blocks_depth: u8,
+    blocks: [u32; BLOCKS],
+    stack: [u32; CELLS],
 }
 
-impl<'a, P: Policy> Cached<'a, P> {
-    /// Puts a cache in front of `policy`; `None` when `memory` has less than
-    /// [`CacheShape::need`] words.
-    pub fn new(policy: P, shape: CacheShape, memory: &'a mut [u64]) -> Option<Self> {
-        let mut memory = memory;
-        let words = carve(&mut memory, shape.need().private)?;
-        let stack = &mut as_u32(words)[..shape.depth as usize];
-        let batch = shape.batch.clamp(1, shape.depth.max(1)) as usize;
-        Some(Cached {
+impl<P: Policy> Cached<P> {
+    /// Puts a cache in front of `policy`.
+    pub fn new(policy: P, shape: CacheShape) -> Self {
+        let mut cached = Cached {
             policy,
-            stack,
             filled: 0,
-            batch,
-        })
+            depth: 0,
+            batch: 1,
+            blocks_filled: 0,
+            blocks_depth: 0,
+            blocks: [0; BLOCKS],
+            stack: [0; CELLS],
+        };
+        cached.reshape(shape);
+        cached
     }
 
     /// The policy behind the cache.
@@ -80,53 +90,97 @@ impl<'a, P: Policy> Cached<'a, P> {
         &mut self.policy
     }
 
-    /// Frames in the cache.
+    /// Frames in the cache, those of blocks included.
     pub fn filled(&self) -> u32 {
-        self.filled as u32
+        u32::from(self.filled) + u32::from(self.blocks_filled) * Window::BLOCK
+    }
+
+    /// Changes the size; what is above it goes to the policy at once.
+    pub fn reshape(&mut self, shape: CacheShape) {
+        self.depth = shape.depth;
+        self.batch = shape.batch.clamp(1, shape.depth.max(1));
+        self.blocks_depth = shape.blocks.min(BLOCKS as u8);
+        let accepted = self.flush(self.filled.saturating_sub(self.depth))
+            && self.flush_blocks(self.blocks_depth);
+        debug_assert!(accepted, "a frame in the cache was free in the policy");
+    }
+
+    fn held(&self) -> &[u32] {
+        &self.stack[..usize::from(self.filled)]
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<FrameIx> {
+        let top = self.filled.checked_sub(1)?;
+        self.filled = top;
+        Some(FrameIx(self.stack[usize::from(top)]))
+    }
+
+    /// `false` when it is full.
+    #[inline(always)]
+    fn push(&mut self, frame: FrameIx) -> bool {
+        let top = self.filled;
+        if top >= self.depth {
+            return false;
+        }
+        self.stack[usize::from(top)] = frame.0;
+        self.filled = top + 1;
+        true
     }
 
     /// Moves the oldest `count` frames to the policy.
-    fn flush(&mut self, count: usize) -> bool {
+    fn flush(&mut self, count: u8) -> bool {
         let count = count.min(self.filled);
         let mut accepted = true;
-        for frame in &self.stack[..count] {
-            accepted &= self.policy.give_one(FrameIx(*frame));
+        for frame in &self.stack[..usize::from(count)] {
+            let frame = FrameIx(*frame);
+            accepted &= self.policy.try_give_one(frame) || self.policy.give_one(frame);
         }
-        self.stack.copy_within(count..self.filled, 0);
+        self.stack
+            .copy_within(usize::from(count)..usize::from(self.filled), 0);
         self.filled -= count;
         accepted
     }
 
-    #[cold]
-    #[inline(never)]
-    fn take_one_behind(&mut self) -> Option<FrameIx> {
-        let first = self.policy.take_one()?;
-        if !self.stack.is_empty() {
-            // Deepest first, so that the frames come out in the order of the policy.
-            let mut got = 0;
-            while got + 1 < self.batch {
-                let Some(frame) = self.policy.take_one() else {
-                    break;
-                };
-                self.stack[got] = frame.0;
-                got += 1;
-            }
-            self.stack[..got].reverse();
-            self.filled = got;
+    fn held_blocks(&self) -> &[u32] {
+        &self.blocks[..usize::from(self.blocks_filled)]
+    }
+
+    /// Moves the newest blocks to the policy until `left` are left.
+    fn flush_blocks(&mut self, left: u8) -> bool {
+        let mut accepted = true;
+        while self.blocks_filled > left {
+            self.blocks_filled -= 1;
+            let start = FrameIx(self.blocks[usize::from(self.blocks_filled)]);
+            accepted &= self.policy.give(Span::at(start, Window::BLOCK));
         }
+        accepted
+    }
+
+    /// Takes a batch from the policy: one to return, the others into the cache, which is empty.
+    fn refill(&mut self) -> Option<FrameIx> {
+        let policy = &mut self.policy;
+        let mut take = || policy.try_take_one().or_else(|| policy.take_one());
+        let first = take()?;
+        let more = usize::from((self.batch - 1).min(self.depth));
+        // From the deepest cell up, so that they come out in the order of the policy.
+        let mut cell = more;
+        while cell > 0 {
+            let Some(frame) = take() else { break };
+            cell -= 1;
+            self.stack[cell] = frame.0;
+        }
+        self.stack.copy_within(cell..more, 0);
+        self.filled = (more - cell) as u8;
         Some(first)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn give_one_behind(&mut self, frame: FrameIx) -> bool {
-        if self.stack.is_empty() {
-            return self.policy.give_one(frame);
-        }
-        let accepted = self.flush(self.batch);
-        self.stack[self.filled] = frame.0;
-        self.filled += 1;
-        accepted
+    /// Empties both stacks; `false` when they were empty.
+    fn flush_all(&mut self) -> bool {
+        let some = self.filled() > 0;
+        let accepted = self.flush(self.filled) && self.flush_blocks(0);
+        debug_assert!(accepted, "a frame in the cache was free in the policy");
+        some
     }
 
     /// `attempt`, and once more with the cache emptied when it fails.
@@ -134,15 +188,15 @@ impl<'a, P: Policy> Cached<'a, P> {
         if let Some(done) = attempt(&mut self.policy) {
             return Some(done);
         }
-        if self.filled == 0 {
+        if !self.flush_all() {
             return None;
         }
-        self.flush(self.filled);
         attempt(&mut self.policy)
     }
 }
 
-impl<P: Policy> Policy for Cached<'_, P> {
+// SAFETY: frames come from the policy, at once or by way of the stacks.
+unsafe impl<P: Policy> Policy for Cached<P> {
     fn kind(&self) -> Kind {
         self.policy.kind()
     }
@@ -152,10 +206,14 @@ impl<P: Policy> Policy for Cached<'_, P> {
         self.policy.window()
     }
 
-    #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         if order == PageOrder::FRAME {
             return self.take_one();
+        }
+        if order == PageOrder::BLOCK {
+            if let Some(start) = self.try_take_block() {
+                return Some(start);
+            }
         }
         self.retry(|policy| policy.take(order))
     }
@@ -169,7 +227,7 @@ impl<P: Policy> Policy for Cached<'_, P> {
             .is_some()
     }
 
-    fn take_run(&mut self, want: &super::policy::Want) -> Option<FrameIx> {
+    fn take_run(&mut self, want: &Want) -> Option<FrameIx> {
         self.retry(|policy| policy.take_run(want))
     }
 
@@ -177,73 +235,121 @@ impl<P: Policy> Policy for Cached<'_, P> {
         self.policy.give(span)
     }
 
-    #[inline]
     fn take_one(&mut self) -> Option<FrameIx> {
-        let top = self.filled.wrapping_sub(1);
-        match self.stack.get(top) {
-            Some(frame) => {
-                self.filled = top;
-                Some(FrameIx(*frame))
-            }
-            None => self.take_one_behind(),
+        if let Some(frame) = self.pop().or_else(|| self.refill()) {
+            return Some(frame);
         }
+        // The policy has no frame left. The blocks here are not worth keeping whole.
+        if self.blocks_filled == 0 {
+            return None;
+        }
+        self.flush_blocks(0);
+        self.refill()
     }
 
-    #[inline]
     fn give_one(&mut self, frame: FrameIx) -> bool {
-        match self.stack.get_mut(self.filled) {
-            Some(cell) => {
-                *cell = frame.0;
-                self.filled += 1;
-                true
-            }
-            None => self.give_one_behind(frame),
+        if self.depth == 0 {
+            return self.policy.give_one(frame);
         }
+        self.push(frame) || (self.flush(self.batch) && self.push(frame))
+    }
+
+    #[inline(always)]
+    fn try_take_one(&mut self) -> Option<FrameIx> {
+        self.pop()
+    }
+
+    #[inline(always)]
+    fn try_give_one(&mut self, frame: FrameIx) -> bool {
+        self.push(frame)
+    }
+
+    #[inline(always)]
+    fn try_take_block(&mut self) -> Option<FrameIx> {
+        let top = self.blocks_filled.checked_sub(1)?;
+        let start = *self.blocks.get(usize::from(top))?;
+        self.blocks_filled = top;
+        Some(FrameIx(start))
+    }
+
+    #[inline(always)]
+    fn try_give_block(&mut self, start: FrameIx) -> bool {
+        let top = self.blocks_filled;
+        if top >= self.blocks_depth {
+            return false;
+        }
+        let Some(cell) = self.blocks.get_mut(usize::from(top)) else {
+            return false;
+        };
+        *cell = start.0;
+        self.blocks_filled = top + 1;
+        true
     }
 
     fn next_free(&self, from: FrameIx) -> Option<Span> {
         let behind = self.policy.next_free(from);
-        let held = self.stack[..self.filled]
+        let frames = self.held().iter().map(|frame| Span::at(FrameIx(*frame), 1));
+        let blocks = self
+            .held_blocks()
             .iter()
-            .filter(|frame| **frame >= from.0)
-            .min();
-        match (behind, held) {
-            (Some(span), Some(frame)) if *frame < span.start.0 => {
-                Some(Span::at(FrameIx(*frame), 1))
-            }
-            (None, Some(frame)) => Some(Span::at(FrameIx(*frame), 1)),
-            (behind, _) => behind,
-        }
+            .map(|b| Span::at(FrameIx(*b), Window::BLOCK));
+        let rest = Span {
+            start: from,
+            end: FrameIx(u32::MAX),
+        };
+        let held = frames
+            .chain(blocks)
+            .map(|span| span.cut(rest))
+            .filter(|s| !s.is_empty());
+        held.chain(behind).min_by_key(|span| span.start)
     }
 
-    /// Frames in the cache count as single frames.
+    /// What is in the cache counts as it is: not merged with its neighbours.
     fn free_runs(&self, order: PageOrder) -> u32 {
-        let held = if order == PageOrder::FRAME {
-            self.filled as u32
-        } else {
-            0
+        let blocks = u32::from(self.blocks_filled);
+        let held = match order.get() {
+            0 => self.filled(),
+            order @ 1..=9 => blocks << (9 - order),
+            _ => 0,
         };
         self.policy.free_runs(order) + held
     }
 
     fn settle(&mut self) -> bool {
-        let some = self.filled > 0;
-        self.flush(self.batch);
+        let some = self.filled() > 0;
+        if self.filled > 0 {
+            self.flush(self.batch);
+        } else {
+            self.flush_blocks(self.blocks_filled.saturating_sub(1));
+        }
         some || self.policy.settle()
     }
 
     fn check(&self) -> Result<(), Fault> {
         self.policy.check()?;
-        for (index, frame) in self.stack[..self.filled].iter().enumerate() {
-            let frame_ix = FrameIx(*frame);
-            let free_behind = self
-                .policy
-                .next_free(frame_ix)
-                .is_some_and(|s| s.start == frame_ix);
-            if free_behind || self.stack[..index].contains(frame) {
-                return Err(Fault::Frame(frame_ix));
+        for (index, frame) in self.held().iter().enumerate() {
+            self.check_behind(Span::at(FrameIx(*frame), 1))?;
+            if self.held()[..index].contains(frame) {
+                return Err(Fault::Frame(FrameIx(*frame)));
+            }
+        }
+        for (index, start) in self.held_blocks().iter().enumerate() {
+            self.check_behind(Span::at(FrameIx(*start), Window::BLOCK))?;
+            let inside = |frame: &u32| frame / Window::BLOCK == start / Window::BLOCK;
+            if self.held_blocks()[..index].contains(start) || self.held().iter().any(inside) {
+                return Err(Fault::Frame(FrameIx(*start)));
             }
         }
         Ok(())
+    }
+}
+
+impl<P: Policy> Cached<P> {
+    /// Checks that nothing of `span`, which is held, is free in the policy.
+    fn check_behind(&self, span: Span) -> Result<(), Fault> {
+        match self.policy.next_free(span.start) {
+            Some(free) if free.start < span.end => Err(Fault::Frame(free.start)),
+            _ => Ok(()),
+        }
     }
 }

@@ -88,7 +88,8 @@ macro_rules! each {
     };
 }
 
-impl Policy for OfKind<'_> {
+// SAFETY: every method is passed on to a policy.
+unsafe impl Policy for OfKind<'_> {
     fn kind(&self) -> Kind {
         each!(self, policy => policy.kind())
     }
@@ -97,7 +98,6 @@ impl Policy for OfKind<'_> {
         each!(self, policy => policy.window())
     }
 
-    #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         each!(self, policy => policy.take(order))
     }
@@ -114,14 +114,46 @@ impl Policy for OfKind<'_> {
         each!(self, policy => policy.give(span))
     }
 
-    #[inline]
     fn take_one(&mut self) -> Option<FrameIx> {
         each!(self, policy => policy.take_one())
     }
 
-    #[inline]
     fn give_one(&mut self, frame: FrameIx) -> bool {
         each!(self, policy => policy.give_one(frame))
+    }
+
+    // The short forms are for the default; a branch among more than two is no short form.
+
+    #[inline(always)]
+    fn try_take_one(&mut self) -> Option<FrameIx> {
+        match self {
+            OfKind::Bitmap(policy) => policy.try_take_one(),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn try_give_one(&mut self, frame: FrameIx) -> bool {
+        match self {
+            OfKind::Bitmap(policy) => policy.try_give_one(frame),
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn try_take_block(&mut self) -> Option<FrameIx> {
+        match self {
+            OfKind::Bitmap(policy) => policy.try_take_block(),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn try_give_block(&mut self, start: FrameIx) -> bool {
+        match self {
+            OfKind::Bitmap(policy) => policy.try_give_block(start),
+            _ => false,
+        }
     }
 
     fn take_run(&mut self, want: &Want) -> Option<FrameIx> {

@@ -123,11 +123,16 @@ impl<'a> Ledger<'a> {
     }
 
     /// Notes that `owner` has the frame, which was free.
+    ///
+    /// # Safety
+    ///
+    /// The frame must be inside the window.
     #[inline]
-    pub(super) fn claim_one(&mut self, ix: FrameIx, owner: OwnerTag) {
-        if let Some(frame) = self.frames.get(ix.0 as usize) {
-            frame.store(owner.get(), Relaxed);
-        }
+    pub(super) unsafe fn claim_one(&mut self, ix: FrameIx, owner: OwnerTag) {
+        debug_assert!((ix.0 as usize) < self.frames.len());
+        // SAFETY: there is a byte for each frame of the window.
+        let frame = unsafe { self.frames.get_unchecked(ix.0 as usize) };
+        frame.store(owner.get(), Relaxed);
     }
 
     /// Index of `frame`, which is free from now on, if its byte says that `owner` has it.
@@ -140,6 +145,29 @@ impl<'a> Ledger<'a> {
         }
         byte.store(FREE, Relaxed);
         Some(FrameIx(ix as u32))
+    }
+
+    /// Notes that `owner` has the block that begins at `ix`, which was free.
+    #[inline]
+    pub(super) fn claim_block(&mut self, ix: FrameIx, owner: OwnerTag) {
+        if let Some(block) = self.blocks.get_mut((ix.0 / BLOCK) as usize) {
+            *block = owner.get();
+        }
+    }
+
+    /// Index of the block that begins at `start`, which is free from now on, if `owner` was given
+    /// it as one.
+    #[inline]
+    pub(super) fn release_block(&mut self, start: FrameNo, owner: OwnerTag) -> Option<FrameIx> {
+        // A start that is no block's keeps bits below the block number, which makes it too large.
+        let offset = start.0.wrapping_sub(self.window.base().0);
+        let block = offset.rotate_right(BLOCK.ilog2());
+        let state = self.blocks.get_mut(block as usize)?;
+        if *state != owner.get() {
+            return None;
+        }
+        *state = FREE;
+        Some(FrameIx(block as u32 * BLOCK))
     }
 
     /// The blocks that `span` meets: number, the part in it, and whether that is all of it.

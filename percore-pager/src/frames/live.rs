@@ -245,15 +245,10 @@ impl<'a> Live<'a> {
         let (first, second) = self.both();
         take(first).or_else(|| take(second?))
     }
-
-    #[cold]
-    #[inline(never)]
-    fn take_one_of_both(&mut self) -> Option<FrameIx> {
-        self.either(|policy| policy.take_one())
-    }
 }
 
-impl Policy for Live<'_> {
+// SAFETY: frames come from policies that were made for the same window.
+unsafe impl Policy for Live<'_> {
     fn kind(&self) -> Kind {
         self.old.policy.kind()
     }
@@ -263,11 +258,7 @@ impl Policy for Live<'_> {
         self.old.policy.window()
     }
 
-    #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
-        if self.change.is_none() {
-            return self.old.policy.take(order);
-        }
         self.either(|policy| policy.take(order))
     }
 
@@ -298,7 +289,6 @@ impl Policy for Live<'_> {
         true
     }
 
-    #[inline]
     fn give(&mut self, span: Span) -> bool {
         if self.change.is_none() {
             return self.old.policy.give(span);
@@ -309,20 +299,38 @@ impl Policy for Live<'_> {
             .all(|(part, new)| self.seat(new).give(part))
     }
 
-    #[inline]
     fn take_one(&mut self) -> Option<FrameIx> {
-        if self.change.is_none() {
-            return self.old.policy.take_one();
-        }
-        self.take_one_of_both()
+        self.either(|policy| policy.take_one())
     }
 
-    #[inline]
     fn give_one(&mut self, frame: FrameIx) -> bool {
-        if self.change.is_none() {
-            return self.old.policy.give_one(frame);
-        }
         self.give(Span::at(frame, 1))
+    }
+
+    #[inline(always)]
+    fn try_take_one(&mut self) -> Option<FrameIx> {
+        if self.change.is_some() {
+            return None;
+        }
+        self.old.policy.try_take_one()
+    }
+
+    #[inline(always)]
+    fn try_give_one(&mut self, frame: FrameIx) -> bool {
+        self.change.is_none() && self.old.policy.try_give_one(frame)
+    }
+
+    #[inline(always)]
+    fn try_take_block(&mut self) -> Option<FrameIx> {
+        if self.change.is_some() {
+            return None;
+        }
+        self.old.policy.try_take_block()
+    }
+
+    #[inline(always)]
+    fn try_give_block(&mut self, start: FrameIx) -> bool {
+        self.change.is_none() && self.old.policy.try_give_block(start)
     }
 
     fn next_free(&self, from: FrameIx) -> Option<Span> {
@@ -371,7 +379,7 @@ impl<'a> Reshape<'a> for Live<'a> {
     }
 }
 
-impl<'a> Reshape<'a> for Cached<'_, Live<'a>> {
+impl<'a> Reshape<'a> for Cached<Live<'a>> {
     fn live(&mut self) -> &mut Live<'a> {
         self.policy_mut()
     }

@@ -9,7 +9,7 @@
 //!
 //! Memory given must be zeroed where a function says so; nothing else is assumed of it.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
 /// How much book-keeping memory something needs, in 64-bit words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,25 +68,27 @@ pub(super) fn carve<'a>(memory: &mut &'a mut [u64], words: usize) -> Option<&'a 
     Some(front)
 }
 
-/// `words` as 16-bit cells.
-pub(super) fn as_u16(words: &mut [u64]) -> &mut [u16] {
+/// `words` as 16-bit cells that several references may change.
+pub(super) fn as_u16(words: &mut [u64]) -> &[AtomicU16] {
     let cells = words.len() * 4;
-    // SAFETY: the cells cover exactly the words, u16 needs less alignment than u64, every bit
-    // pattern is valid for both types, and the exclusive borrow is passed on.
-    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), cells) }
+    // SAFETY: the cells cover exactly the words, AtomicU16 needs less alignment than u64, every
+    // bit pattern is valid for both types, and the exclusive borrow is given up for the result's
+    // lifetime.
+    unsafe { core::slice::from_raw_parts(words.as_mut_ptr().cast(), cells) }
 }
 
 /// `words` as bytes.
 pub(super) fn as_u8(words: &mut [u64]) -> &mut [u8] {
     let cells = words.len() * 8;
-    // SAFETY: as in `as_u16`, for bytes.
+    // SAFETY: the cells cover exactly the words, u8 needs less alignment than u64, every bit
+    // pattern is valid for both types, and the exclusive borrow is passed on.
     unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), cells) }
 }
 
 /// `words` as 32-bit cells.
 pub(super) fn as_u32(words: &mut [u64]) -> &mut [u32] {
     let cells = words.len() * 2;
-    // SAFETY: as in `as_u16`, for u32.
+    // SAFETY: as in `as_u8`, for u32.
     unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), cells) }
 }
 

@@ -25,7 +25,12 @@ pub struct Want {
 ///
 /// "Aligned" is about frame numbers, not about window indices. None of the methods blocks or
 /// panics as long as spans are inside the window.
-pub trait Policy {
+///
+/// # Safety
+///
+/// A frame or run that a method returns must be inside the window: the ledger, which writes down
+/// who got it, does not look again.
+pub unsafe trait Policy {
     /// Which policy this is.
     fn kind(&self) -> Kind;
 
@@ -46,17 +51,40 @@ pub trait Policy {
     #[must_use = "frames that were not accepted are lost"]
     fn give(&mut self, span: Span) -> bool;
 
-    /// `take` for a single frame, the path that faults take.
-    #[inline]
+    /// Takes a single frame.
     fn take_one(&mut self) -> Option<FrameIx> {
         self.take(PageOrder::FRAME)
     }
 
-    /// `give` for a single frame.
-    #[inline]
+    /// Adds a single frame. See [`Self::give`].
     #[must_use = "a frame that was not accepted is lost"]
     fn give_one(&mut self, frame: FrameIx) -> bool {
         self.give(Span::at(frame, 1))
+    }
+
+    /// The short form of [`Self::take_one`], to be inlined: takes a frame when that is a matter of
+    /// a few instructions. `None`, and nothing is changed, says that `take_one` has to do it.
+    #[inline(always)]
+    fn try_take_one(&mut self) -> Option<FrameIx> {
+        None
+    }
+
+    /// The short form of [`Self::give_one`], in the same way.
+    #[inline(always)]
+    fn try_give_one(&mut self, _frame: FrameIx) -> bool {
+        false
+    }
+
+    /// The short form of [`Self::take`] for a 2 MiB block.
+    #[inline(always)]
+    fn try_take_block(&mut self) -> Option<FrameIx> {
+        None
+    }
+
+    /// The short form of [`Self::give`] for the block that begins at `start`.
+    #[inline(always)]
+    fn try_give_block(&mut self, _start: FrameIx) -> bool {
+        false
     }
 
     /// Takes a run of any length. Succeeds at least when an aligned run of the next power of two

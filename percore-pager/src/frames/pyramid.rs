@@ -82,18 +82,27 @@ impl<'a> Pyramid<'a> {
     }
 
     /// Takes a free block.
-    #[inline]
     pub(super) fn take_block(&mut self) -> Option<u32> {
-        let unit = match self.blocks.take_one() {
-            Some(unit) => unit,
-            None => {
-                let group = self.whole.first()?;
-                self.take_whole(group);
-                self.blocks.open(group);
-                self.blocks.take_one()?
-            }
-        };
-        Some(unit - self.skew)
+        if let Some(unit) = self.blocks.take_one() {
+            return Some(unit - self.skew);
+        }
+        let group = self.whole.first()?;
+        self.take_whole(group);
+        self.blocks.open(group);
+        self.blocks.take_one().map(|unit| unit - self.skew)
+    }
+
+    #[inline(always)]
+    pub(super) fn try_take_block(&mut self) -> Option<FrameIx> {
+        self.blocks
+            .try_take_one()
+            .map(|unit| FrameIx((unit - self.skew) * GROUP))
+    }
+
+    #[inline(always)]
+    pub(super) fn try_give_block(&mut self, start: FrameIx) -> bool {
+        let block = start.0 / GROUP;
+        self.frames.is_out_checked(block) && self.blocks.try_give_one(block + self.skew)
     }
 
     /// Takes the block `block`, which is free.
@@ -113,18 +122,13 @@ impl<'a> Pyramid<'a> {
         self.broken.insert(block);
     }
 
-    #[inline]
     fn give_block(&mut self, block: u32) -> bool {
         let unit = block + self.skew;
-        match self.blocks.give_one(unit) {
-            Given::Done => true,
-            given => self.gave_unit(unit, 0, given),
-        }
+        let given = self.blocks.give_one(unit);
+        self.gave_unit(unit, 0, given)
     }
 
     /// Follows up a give to the upper tier.
-    #[cold]
-    #[inline(never)]
     fn gave_unit(&mut self, unit: u32, order: u32, given: Given) -> bool {
         let group = unit / GROUP;
         match given {
@@ -146,33 +150,31 @@ impl<'a> Pyramid<'a> {
         }
     }
 
-    #[inline]
-    pub(super) fn take_one(&mut self) -> Option<FrameIx> {
-        match self.frames.take_one() {
-            Some(frame) => Some(FrameIx(frame)),
-            None => self.take_one_of_new_block(),
-        }
+    #[inline(always)]
+    pub(super) fn try_take_one(&mut self) -> Option<FrameIx> {
+        self.frames.try_take_one().map(FrameIx)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn take_one_of_new_block(&mut self) -> Option<FrameIx> {
+    #[inline(always)]
+    pub(super) fn try_give_one(&mut self, frame: FrameIx) -> bool {
+        self.frames.try_give_one(frame.0)
+    }
+
+    pub(super) fn take_one(&mut self) -> Option<FrameIx> {
+        if let Some(frame) = self.frames.take_one() {
+            return Some(FrameIx(frame));
+        }
         let block = self.take_block()?;
         self.open(block);
         self.frames.take_one().map(FrameIx)
     }
 
-    #[inline]
     pub(super) fn give_one(&mut self, frame: FrameIx) -> bool {
-        match self.frames.give_one(frame.0) {
-            Given::Done => true,
-            given => self.gave_frame(frame.0, 0, given),
-        }
+        let given = self.frames.give_one(frame.0);
+        self.gave_frame(frame.0, 0, given)
     }
 
     /// Follows up a give to the lower tier.
-    #[cold]
-    #[inline(never)]
     fn gave_frame(&mut self, frame: u32, order: u32, given: Given) -> bool {
         let block = frame / GROUP;
         match given {
@@ -195,15 +197,8 @@ impl<'a> Pyramid<'a> {
     }
 
     /// Takes an aligned run of `order`.
-    #[inline]
     pub(super) fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
-        if order == PageOrder::BLOCK {
-            return self.take_block().map(|block| FrameIx(block * GROUP));
-        }
-        self.take_any(order.get())
-    }
-
-    fn take_any(&mut self, order: u32) -> Option<FrameIx> {
+        let order = order.get();
         if order < GROUP_ORDER {
             if let Some(frame) = self.frames.take(order) {
                 return Some(FrameIx(frame));
@@ -388,11 +383,9 @@ impl<'a> Pyramid<'a> {
 
     pub(super) fn give(&mut self, span: Span) -> bool {
         let skew = self.window.skew();
-        if span.frames() == GROUP && span.start.0 % GROUP == 0 {
-            let block = span.start.0 / GROUP;
-            if self.frames.is_out(block) {
-                return self.give_block(block);
-            }
+        let block = span.start.0 / GROUP;
+        if span.frames() == GROUP && span.start.0 % GROUP == 0 && self.frames.is_out(block) {
+            return self.give_block(block);
         }
         pieces(span, skew).all(|piece| self.is_taken(piece))
             && pieces(span, skew).all(|piece| self.give_piece(piece))

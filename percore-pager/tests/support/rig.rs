@@ -11,7 +11,7 @@ use percore_pager::frames::{
 use super::model::Model;
 use super::ops::{Op, Setting};
 
-type Pager<'a> = Frames<'a, Cached<'a, Live<'a>>>;
+type Pager<'a> = Frames<'a, Cached<Live<'a>>>;
 
 /// How closely a trace is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +74,10 @@ pub fn run_in(window: Window, setting: Setting, ops: &[Op], care: Care) {
     let tags: Vec<AtomicU64> = (0..top.shared).map(|_| AtomicU64::new(0)).collect();
     let mut top_private = vec![3; top.private];
     let shape = CacheShape {
-        depth: u32::from(setting.depth % 16),
+        depth: setting.depth % 16,
         batch: 4,
+        blocks: setting.depth % 3,
     };
-    let mut stack = vec![9; shape.need().private];
 
     let kind = Kind::ALL[usize::from(setting.kind) % 4];
     let live = Live::new(
@@ -88,12 +88,12 @@ pub fn run_in(window: Window, setting: Setting, ops: &[Op], care: Care) {
             private: first,
         },
     );
-    let cached = Cached::new(live.expect("enough memory"), shape, &mut stack);
+    let cached = Cached::new(live.expect("enough memory"), shape);
     let memory = Memory {
         shared: &tags,
         private: &mut top_private,
     };
-    let frames = Frames::new(cached.expect("enough memory"), zero, memory).expect("enough memory");
+    let frames = Frames::new(cached, zero, memory).expect("enough memory");
     let mut rig = Rig {
         frames,
         model: Model::new(&window),

@@ -32,6 +32,39 @@ pub(super) fn starts(mut word: u64, order: u32) -> u64 {
     word & STARTS[order as usize]
 }
 
+/// Order of the free aligned run that begins with the lowest free bit of a word; `None` when the
+/// word is all free, so that the run may be longer.
+#[inline(always)]
+pub(super) fn reach_of_lowest(word: u64, bit: u32) -> Option<u32> {
+    let taken = !(word >> bit);
+    if taken == 0 {
+        return None;
+    }
+    Some(
+        (bit | 64)
+            .trailing_zeros()
+            .min(taken.trailing_zeros().ilog2()),
+    )
+}
+
+/// Order of the largest free aligned run around a free bit of a word; `None` when the word is all
+/// free.
+///
+/// An aligned run around the bit is free when no taken bit is in it, and that is when neither
+/// nearest taken bit is. The order up to which two positions share a run is the highest bit in
+/// which they differ.
+#[inline(always)]
+pub(super) fn reach_in_word(word: u64, bit: u32) -> Option<u32> {
+    let taken = !word;
+    if taken == 0 {
+        return None;
+    }
+    // Where there is no taken bit on a side, these are 64 and so differ in a high bit.
+    let above = bit + (taken >> bit).trailing_zeros();
+    let below = bit.wrapping_sub((taken << (63 - bit)).leading_zeros());
+    Some((bit ^ above).min(bit ^ below).ilog2())
+}
+
 impl Tier<'_> {
     /// Number of free aligned runs of `order` (0..=8), when `whole` groups are free in the tier
     /// above.
@@ -75,26 +108,15 @@ impl Tier<'_> {
         reach
     }
 
-    /// The rest of `take_one`, when the buddy of the unit is free too: the word was `before`.
-    #[inline(never)]
+    /// The rest of `take_one`, when the buddy of the unit is free too: the word was `before`. The
+    /// lowest free bit was taken, so the run around it begins with it.
     pub(super) fn took_from_run(&mut self, word: u32, before: u64, bit: u32) {
-        // The lowest free bit of the word was taken, so the run around it begins with it.
-        let ones = (!(before >> bit)).trailing_zeros().min(64 - bit);
-        let reach = if ones == 64 {
-            self.reach(word * 64, 6)
-        } else {
-            (bit | 64).trailing_zeros().min(ones.ilog2())
+        let reach = match reach_of_lowest(before, bit) {
+            Some(reach) => reach,
+            None => self.reach(word * 64, 6),
         };
         self.changes[reach as usize] -= 1;
         self.broke(word / LINE, reach);
-    }
-
-    /// The rest of `give_one`, when the buddy of the unit is free too.
-    #[inline(never)]
-    pub(super) fn gave_to_run(&mut self, unit: u32) -> Given {
-        let reach = self.reach(unit, 0);
-        self.changes[reach as usize] += 1;
-        self.grew(unit / super::GROUP, reach)
     }
 
     /// Follows up that a free run of order `reach` came to be in `group`.
@@ -114,8 +136,8 @@ impl Tier<'_> {
     /// Follows up that a free run of order `reach` was broken in `group`: if it was of the
     /// largest, the line is looked at for another.
     pub(super) fn broke(&mut self, group: u32, reach: u32) {
-        let head = self.heads[group as usize];
-        let largest = u32::from((head & super::MAX) >> super::MAX_SHIFT);
+        let head = self.head(group);
+        let largest = super::largest(head);
         if reach == largest {
             let now = if bucket(head) == 0 {
                 0
@@ -164,6 +186,34 @@ impl Tier<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reach_in_a_word_agrees_with_a_search() {
+        let mut seed = 9u64;
+        for round in 0..2000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let rare = seed | seed.rotate_left(17) | seed.rotate_left(31);
+            let word = if round % 2 == 0 {
+                seed
+            } else {
+                rare | rare.rotate_left(5)
+            };
+            for bit in (0..64).filter(|bit| word >> bit & 1 != 0) {
+                let search = (0..=6)
+                    .rev()
+                    .find(|order| {
+                        let mask = ones(*order) << (bit & !((1 << order) - 1));
+                        word & mask == mask
+                    })
+                    .filter(|order| *order < 6);
+                assert_eq!(reach_in_word(word, bit), search, "{word:#x} {bit}");
+                if bit == word.trailing_zeros() {
+                    assert_eq!(reach_of_lowest(word, bit), search, "{word:#x} {bit}");
+                }
+            }
+        }
+        assert_eq!(reach_in_word(u64::MAX, 3), None);
+    }
 
     #[test]
     fn starts_of_runs_in_a_word() {

@@ -21,14 +21,16 @@
 //! Single units are taken from one word of 64 until it is used up: lowest address first, and its
 //! group is filled before the next is begun. The hot group is in no bucket, so taking from it
 //! needs no move between buckets, and giving moves only when the count passes a multiple of 64.
-//! That keeps the common paths at about 20 instructions. There is no cost that grows with the
+//! That keeps the common paths, those of `try_take_one` and `try_give_one`, below 20 instructions;
+//! everything else is done by the complete forms of the same operations. There is no cost that grows with the
 //! number of free or taken units: the rare paths look at one line and at one 64-ary set.
 
 mod account;
 mod place;
 mod set;
 
-use core::sync::atomic::AtomicU64;
+use core::num::NonZeroU64;
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
 pub(super) use place::Wrong;
 
@@ -54,6 +56,9 @@ const OUT: u16 = 1 << 15;
 
 const NO_WORD: u32 = u32::MAX;
 
+/// Orders 0 to 9, rounded up to a power of two so that an index needs no check but a mask.
+const CHANGES: usize = 16;
+
 /// What a give did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -70,14 +75,26 @@ pub(super) enum Given {
 
 #[derive(Debug)]
 pub(super) struct Tier<'a> {
+    /// Exactly a line for each head.
     lines: &'a [AtomicU64],
-    heads: &'a mut [u16],
+    /// Atomics, read and written plainly, so that `hot_head` can be a reference to one of them.
+    heads: &'a [AtomicU16],
+    /// Number of the hot word, or `NO_WORD`, and of its first unit.
+    hot: u32,
+    hot_unit: u32,
+    /// The hot word, and its group's head; dummies when there is none.
+    hot_line: &'a AtomicU64,
+    hot_head: &'a AtomicU16,
+    changes: [i64; CHANGES],
+    inside: u32,
     buckets: set::Sets<'a>,
     classes: set::Sets<'a>,
-    changes: [i64; GROUP_ORDER as usize + 1],
-    inside: u32,
-    hot: u32,
 }
+
+/// What `hot_line` and `hot_head` refer to while no word is hot. Never written: no unit is free
+/// in it.
+static NO_LINE: AtomicU64 = AtomicU64::new(0);
+static NO_HEAD: AtomicU16 = AtomicU16::new(BIAS);
 
 impl<'a> Tier<'a> {
     /// Memory for `groups` groups. The lines are the shared part.
@@ -95,16 +112,22 @@ impl<'a> Tier<'a> {
         private: &mut &'a mut [u64],
     ) -> Option<Self> {
         let lines = lines.get(..groups as usize * LINE as usize)?;
-        let heads = &mut as_u16(carve(private, groups.div_ceil(4) as usize)?)[..groups as usize];
-        heads.fill(OUT | BIAS);
+        let words = carve(private, groups.div_ceil(4) as usize)?;
+        let heads = &as_u16(words)[..groups as usize];
+        heads
+            .iter()
+            .for_each(|head| head.store(OUT | BIAS, Relaxed));
         Some(Tier {
             lines,
             heads,
+            hot: NO_WORD,
+            hot_unit: 0,
+            hot_line: &NO_LINE,
+            hot_head: &NO_HEAD,
+            changes: [0; CHANGES],
+            inside: 0,
             buckets: set::Sets::new(groups, private)?,
             classes: set::Sets::new(groups, private)?,
-            changes: [0; GROUP_ORDER as usize + 1],
-            inside: 0,
-            hot: NO_WORD,
         })
     }
 
@@ -113,20 +136,38 @@ impl<'a> Tier<'a> {
     }
 
     #[inline]
+    fn head(&self, group: u32) -> u16 {
+        self.heads[group as usize].load(Relaxed)
+    }
+
+    #[inline]
+    fn set_head(&mut self, group: u32, head: u16) {
+        self.heads[group as usize].store(head, Relaxed);
+    }
+
+    #[inline]
     pub(super) fn is_out(&self, group: u32) -> bool {
-        self.heads[group as usize] & OUT != 0
+        self.head(group) & OUT != 0
+    }
+
+    /// The same for a group that may not be there.
+    #[inline(always)]
+    pub(super) fn is_out_checked(&self, group: u32) -> bool {
+        self.heads
+            .get(group as usize)
+            .is_some_and(|head| head.load(Relaxed) & OUT != 0)
     }
 
     /// Free units of a group, 0 when it is out.
     #[inline]
     pub(super) fn free_in(&self, group: u32) -> u32 {
-        u32::from((self.heads[group as usize] & COUNT) - BIAS)
+        u32::from((self.head(group) & COUNT) - BIAS)
     }
 
     /// Order of the largest free aligned run of a group.
     pub(super) fn largest_in(&self, group: u32) -> Option<u32> {
-        let head = self.heads[group as usize];
-        (head & COUNT != BIAS).then_some(u32::from((head & MAX) >> MAX_SHIFT))
+        let head = self.head(group);
+        (head & COUNT != BIAS).then_some(largest(head))
     }
 
     #[inline]
@@ -139,19 +180,38 @@ impl<'a> Tier<'a> {
         store(&self.lines[index as usize], value);
     }
 
+    /// Takes one unit of the hot word, if it has any and that leaves the group in its class.
+    /// `None`, and nothing is changed, when it is not as simple as that.
+    #[inline(always)]
+    pub(super) fn try_take_one(&mut self) -> Option<u32> {
+        let word = NonZeroU64::new(load(self.hot_line))?;
+        let bit = word.trailing_zeros();
+        let word = word.get();
+        let mut reach = 0;
+        if word >> (bit ^ 1) & 1 != 0 {
+            reach = account::reach_of_lowest(word, bit)?;
+            if reach >= largest(self.hot_head.load(Relaxed)) {
+                return None;
+            }
+        }
+        store(self.hot_line, word & (word - 1));
+        self.hot_head
+            .store(self.hot_head.load(Relaxed) - 1, Relaxed);
+        self.changes[reach as usize % CHANGES] -= 1;
+        Some(self.hot_unit + bit)
+    }
+
     /// Takes one unit from the groups that are in, the fullest first.
-    #[inline]
     pub(super) fn take_one(&mut self) -> Option<u32> {
-        let Some(line) = self.lines.get(self.hot as usize) else {
-            return self.take_one_elsewhere();
-        };
-        let word = load(line);
+        let mut word = load(self.hot_line);
         if word == 0 {
-            return self.take_one_elsewhere();
+            self.heat_next()?;
+            word = load(self.hot_line);
         }
         let bit = word.trailing_zeros();
-        store(line, word & (word - 1));
-        self.heads[(self.hot / LINE) as usize] -= 1;
+        store(self.hot_line, word & (word - 1));
+        self.hot_head
+            .store(self.hot_head.load(Relaxed) - 1, Relaxed);
         if word >> (bit ^ 1) & 1 == 0 {
             self.changes[0] -= 1;
         } else {
@@ -160,97 +220,116 @@ impl<'a> Tier<'a> {
         Some(self.hot * 64 + bit)
     }
 
-    /// `take_one` when the hot word is used up.
-    #[cold]
-    #[inline(never)]
-    fn take_one_elsewhere(&mut self) -> Option<u32> {
+    /// Finds the next hot word: in the hot group while it has free units, else in the fullest.
+    fn heat_next(&mut self) -> Option<()> {
         let hot = self.hot / LINE;
         let group = if self.hot != NO_WORD && self.free_in(hot) > 0 {
             hot
         } else {
             let group = self.buckets.first()?;
-            self.heat(group * LINE);
+            self.cool();
+            self.buckets.remove(bucket(self.head(group)), group);
             group
         };
-        let first = (group * LINE..).find(|word| self.word(*word) != 0)?;
-        self.hot = first;
-        self.take_one()
+        let first = group * LINE;
+        let word = (first..first + LINE).find(|word| self.word(*word) != 0)?;
+        self.heat(word);
+        Some(())
     }
 
-    /// Makes `word` the hot word; its group leaves the buckets, the former hot group enters them.
+    /// Makes `word` the hot word. Its group must be in no bucket.
     fn heat(&mut self, word: u32) {
-        self.cool();
         self.hot = word;
-        let group = word / LINE;
-        self.buckets
-            .remove(bucket(self.heads[group as usize]), group);
+        self.hot_unit = word * 64;
+        self.hot_line = &self.lines[word as usize];
+        self.hot_head = &self.heads[(word / LINE) as usize];
     }
 
-    /// Leaves no word hot.
+    /// Leaves no word hot; what was the hot group enters its bucket.
     fn cool(&mut self) {
         if self.hot != NO_WORD {
             let group = self.hot / LINE;
-            self.hot = NO_WORD;
-            self.buckets
-                .insert(bucket(self.heads[group as usize]), group);
+            self.forget_hot();
+            self.buckets.insert(bucket(self.head(group)), group);
         }
+    }
+
+    fn forget_hot(&mut self) {
+        self.hot = NO_WORD;
+        self.hot_line = &NO_LINE;
+        self.hot_head = &NO_HEAD;
+    }
+
+    /// Gives one unit back, if that leaves its group in its bucket and its class. `false`, and
+    /// nothing is changed, when it is not as simple as that.
+    #[inline(always)]
+    pub(super) fn try_give_one(&mut self, unit: u32) -> bool {
+        let Some(head) = self.heads.get((unit / GROUP) as usize) else {
+            return false;
+        };
+        // SAFETY: there is a line of LINE = GROUP / 64 words for each head (`new` sees to it,
+        // and neither slice is ever replaced), and the unit's group has a head.
+        let line = unsafe { self.lines.get_unchecked((unit / 64) as usize) };
+        let word = load(line);
+        let more = head.load(Relaxed).wrapping_add(1);
+        if more & 63 == 0 {
+            return false;
+        }
+        let bit = unit % 64;
+        let mut reach = 0;
+        // The unit itself and its buddy.
+        if word >> (unit & 62) & 3 != 0 {
+            if word >> bit & 1 != 0 {
+                return false;
+            }
+            let Some(found) = account::reach_in_word(word | 1 << bit, bit) else {
+                return false;
+            };
+            reach = found;
+            if reach > largest(more) {
+                return false;
+            }
+        }
+        store(line, word | 1 << bit);
+        head.store(more, Relaxed);
+        self.changes[reach as usize % CHANGES] += 1;
+        true
     }
 
     /// Gives one unit back.
-    #[inline]
     pub(super) fn give_one(&mut self, unit: u32) -> Given {
-        let word = unit / 64;
-        let bit = unit % 64;
-        let line = &self.lines[word as usize];
-        let before = load(line);
-        let head = &mut self.heads[(unit / GROUP) as usize];
-        let more = *head + 1;
-        if before >> bit & 1 != 0 || more & 63 == 0 {
-            return self.give_one_at_border(unit);
-        }
-        *head = more;
-        store(line, before | 1 << bit);
-        if before >> (bit ^ 1) & 1 == 0 {
-            self.changes[0] += 1;
-            return Given::Done;
-        }
-        self.gave_to_run(unit)
-    }
-
-    /// `give_one` when the group is out, was full, changes its bucket, or the unit is free.
-    #[cold]
-    #[inline(never)]
-    fn give_one_at_border(&mut self, unit: u32) -> Given {
         let (word, bit, group) = (unit / 64, unit % 64, unit / GROUP);
         if self.is_out(group) {
             return Given::Out;
         }
-        if self.word(word) >> bit & 1 != 0 {
+        let bits = self.word(word);
+        if bits >> bit & 1 != 0 {
             return Given::Twice;
         }
-        let full = self.free_in(group) == 0;
-        if full {
+        if self.free_in(group) == 0 {
             // Nothing is fuller than this: go on here if the hot group has nothing left.
-            let exhausted = self.hot == NO_WORD || self.free_in(self.hot / LINE) == 0;
-            if exhausted {
-                self.hot = word;
+            if self.hot == NO_WORD || self.free_in(self.hot / LINE) == 0 {
+                self.heat(word);
             }
         }
-        self.set_word(word, self.word(word) | 1 << bit);
+        self.set_word(word, bits | 1 << bit);
         self.recount(group, 1);
-        if self.word(word) >> (bit ^ 1) & 1 == 0 {
+        if bits >> (bit ^ 1) & 1 == 0 {
             self.changes[0] += 1;
             return Given::Done;
         }
-        self.gave_to_run(unit)
+        let reach = self.reach(unit, 0);
+        self.changes[reach as usize] += 1;
+        self.grew(group, reach)
     }
 
     /// Changes a group's free count and moves it between buckets.
+    #[inline]
     fn recount(&mut self, group: u32, by: i16) {
-        let head = &mut self.heads[group as usize];
-        let before = bucket(*head);
-        *head = head.wrapping_add_signed(by);
-        let after = bucket(*head);
+        let head = self.head(group);
+        let changed = head.wrapping_add_signed(by);
+        self.set_head(group, changed);
+        let (before, after) = (bucket(head), bucket(changed));
         if before != after && self.hot / LINE != group {
             self.buckets.remove(before, group);
             self.buckets.insert(after, group);
@@ -263,8 +342,7 @@ impl<'a> Tier<'a> {
         if before != after {
             self.classes.remove(before, group);
             self.classes.insert(after, group);
-            let head = &mut self.heads[group as usize];
-            *head = *head & !MAX | (after as u16) << MAX_SHIFT;
+            self.set_head(group, self.head(group) & !MAX | (after as u16) << MAX_SHIFT);
         }
     }
 
@@ -274,7 +352,10 @@ impl<'a> Tier<'a> {
         for word in group * LINE..group * LINE + LINE {
             self.set_word(word, u64::MAX);
         }
-        self.heads[group as usize] = (BIAS + GROUP as u16) | (GROUP_ORDER as u16) << MAX_SHIFT;
+        self.set_head(
+            group,
+            (BIAS + GROUP as u16) | (GROUP_ORDER as u16) << MAX_SHIFT,
+        );
         self.inside += 1;
         self.buckets.insert(bucket(BIAS + GROUP as u16), group);
     }
@@ -284,7 +365,7 @@ impl<'a> Tier<'a> {
         for word in group * LINE..group * LINE + LINE {
             self.set_word(word, 0);
         }
-        self.heads[group as usize] = BIAS;
+        self.set_head(group, BIAS);
         self.inside += 1;
         self.account(GROUP_ORDER, GROUP_ORDER, -1);
     }
@@ -303,12 +384,11 @@ impl<'a> Tier<'a> {
     /// Makes a group out that is in no bucket but the one of its count.
     fn close(&mut self, group: u32) {
         if self.hot / LINE == group {
-            self.hot = NO_WORD;
+            self.forget_hot();
         } else {
-            self.buckets
-                .remove(bucket(self.heads[group as usize]), group);
+            self.buckets.remove(bucket(self.head(group)), group);
         }
-        self.heads[group as usize] = OUT | BIAS;
+        self.set_head(group, OUT | BIAS);
         self.inside -= 1;
     }
 }
@@ -317,4 +397,10 @@ impl<'a> Tier<'a> {
 #[inline]
 fn bucket(head: u16) -> u32 {
     u32::from(head & COUNT) >> 6
+}
+
+/// The order of the largest free run that a head tells.
+#[inline(always)]
+fn largest(head: u16) -> u32 {
+    u32::from((head & MAX) >> MAX_SHIFT)
 }

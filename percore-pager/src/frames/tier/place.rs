@@ -152,7 +152,7 @@ impl Tier<'_> {
     ) -> Result<(), Wrong> {
         let line = group * LINE..group * LINE + LINE;
         let free: u32 = line.clone().map(|word| self.word(word).count_ones()).sum();
-        let head = self.heads[group as usize];
+        let head = self.head(group);
         if free != self.free_in(group) || free == GROUP {
             return Err(Wrong::Count);
         }
