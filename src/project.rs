@@ -19,7 +19,10 @@ impl Project {
     pub fn find() -> Result<Self, Error> {
         let here = env::current_dir().ok();
         let mut candidates = here.iter().flat_map(|dir| dir.ancestors());
-        let is_root = |dir: &Path| dir.join("conf/modules.list").is_file();
+        // An L4Re source tree has a conf/modules.list too.
+        let is_root = |dir: &Path| {
+            dir.join("conf/modules.list").is_file() && dir.join("conf/machines").is_dir()
+        };
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
         candidates
             .find(|dir| is_root(dir))
@@ -28,7 +31,7 @@ impl Project {
                 root: root.to_path_buf(),
             })
             .ok_or_else(|| Error::Missing {
-                what: "no conf/modules.list here or in a directory above".into(),
+                what: "no conf/machines here or in a directory above".into(),
                 remedy: "run percore inside a clone of its repository".into(),
             })
     }
