@@ -183,7 +183,7 @@ mod tests {
                 high: 0xffff,
             },
             MemDesc {
-                low: u64::MAX & !0x3ff | 1,
+                low: !0x3ff | 1,
                 high: u64::MAX,
             },
         ] {

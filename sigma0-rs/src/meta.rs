@@ -46,7 +46,7 @@ mod tests {
         let mut block = [0u64; 128];
         // SAFETY: a UTCB-sized block of this thread.
         let u = unsafe { UtcbRef::from_ptr(block.as_mut_ptr().cast()) };
-        let mut ask = |op: u32, arg: u64| {
+        let ask = |op: u32, arg: u64| {
             let tag = Writer::new(u)
                 .u32(op)
                 .u64(arg)

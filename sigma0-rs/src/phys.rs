@@ -61,6 +61,45 @@ impl<'a> Phys<'a> {
         Some(u64::from_le_bytes(b))
     }
 
+    /// The first address in `first ..= last`, in steps of 16 from `first` (a multiple of 16), where
+    /// `word` lies. Memory that nobody may read is passed over. The maps are asked once a run, not
+    /// once a word: start-up goes through 128 KiB this way.
+    #[must_use]
+    pub fn find_word(&self, first: u64, last: u64, word: u64) -> Option<u64> {
+        let mut at = first;
+        while at <= last {
+            let (run, readable) = self.run_at(at);
+            let end = run.end().min(last);
+            if !readable || at == 0 {
+                at = end.checked_add(1)?.checked_next_multiple_of(16)?;
+                continue;
+            }
+            while at < end && end - at >= 7 {
+                // SAFETY: `run_at` found these bytes in the RAM or I/O map, so the kernel maps them
+                // on the access; the address is a multiple of 16. See `copy`.
+                if unsafe { l4_sys::mem::at(at).cast::<u64>().read_volatile() } == word {
+                    return Some(at);
+                }
+                at = at.checked_add(16)?;
+            }
+            at = at.max(end.checked_add(1)?.checked_next_multiple_of(16)?);
+        }
+        None
+    }
+
+    /// The run that holds `address`, and whether anybody may read it.
+    fn run_at(&self, address: u64) -> (Range, bool) {
+        let ram = self.maps.lookup(MapId::Ram, address);
+        if !ram.state.is_absent() {
+            return (ram.range, true);
+        }
+        let io = self.maps.lookup(MapId::Io, address);
+        let stored = !io.state.is_absent();
+        // Not RAM and not I/O memory: up to where either of them begins.
+        let range = Range::new(address, io.range.end().min(ram.range.end())).unwrap_or(io.range);
+        (if stored { io.range } else { range }, stored)
+    }
+
     /// Address 0 is left out: a null pointer in a table.
     fn check(&self, start: u64, end: u64) -> Option<()> {
         if start == 0 {
@@ -68,19 +107,14 @@ impl<'a> Phys<'a> {
         }
         let mut at = start;
         loop {
-            let ram = self.maps.lookup(MapId::Ram, at);
-            let run = if ram.state.is_absent() {
-                self.maps.lookup(MapId::Io, at)
-            } else {
-                ram
-            };
-            if run.state.is_absent() {
+            let (run, readable) = self.run_at(at);
+            if !readable {
                 return None;
             }
-            if run.range.end() >= end {
+            if run.end() >= end {
                 return Some(());
             }
-            at = run.range.end() + 1;
+            at = run.end() + 1;
         }
     }
 }

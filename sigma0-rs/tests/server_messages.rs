@@ -178,7 +178,7 @@ fn message() -> impl Strategy<Value = Message> {
     let owner = prop_oneof![Just(4u16), Just(12), Just(13)];
     let body = prop_oneof![
         6 => (0u64..0x340, 0u64..4096, Just(()))
-            .prop_map(|(p, low, ())| (-2i64, p * PAGE | low, 0)),
+            .prop_map(|(p, low, ())| (-2i64, (p * PAGE) | low, 0)),
         1 => any::<u64>().prop_map(|a| (-2i64, a, 0)),
         10 => (0u64..16, 0u64..16, fpage())
             .prop_map(|(id, low, f)| (-6, !0xff | id << 4 | low, f)),

@@ -9,11 +9,29 @@ use core::fmt;
 pub trait PhysRead {
     /// Copies memory from `address` to `out`; `None` if any byte cannot be read.
     fn read(&self, address: u64, out: &mut [u8]) -> Option<()>;
+
+    /// The first address from `first` to `last`, in steps of 16, where the eight bytes `word` lie.
+    /// What cannot be read is passed over. `first` is a multiple of 16.
+    fn find(&self, first: u64, last: u64, word: [u8; 8]) -> Option<u64> {
+        let mut at = first;
+        while at <= last {
+            let mut b = [0u8; 8];
+            if self.read(at, &mut b).is_some() && b == word {
+                return Some(at);
+            }
+            at = at.checked_add(16)?;
+        }
+        None
+    }
 }
 
 impl PhysRead for crate::phys::Phys<'_> {
     fn read(&self, address: u64, out: &mut [u8]) -> Option<()> {
         self.copy(address, out)
+    }
+
+    fn find(&self, first: u64, last: u64, word: [u8; 8]) -> Option<u64> {
+        self.find_word(first, last, u64::from_le_bytes(word))
     }
 }
 
@@ -289,24 +307,17 @@ fn scan(phys: &dyn PhysRead, first: u64, last: u64) -> Option<Root> {
     }
 }
 
-/// Looks for a valid root pointer in BIOS memory, where it lies on a 16-byte border. By pieces of 256
-/// bytes, because a read costs a look at the maps.
+/// Looks for a valid root pointer in BIOS memory, where it lies on a 16-byte border.
 fn scan_bios(phys: &dyn PhysRead, first: u64, bytes: u64) -> Option<Root> {
-    for piece in 0..bytes / 256 {
-        let mut b = [0u8; 256];
-        let at = first + piece * 256;
-        if phys.read(at, &mut b).is_none() {
-            continue;
+    let last = first.checked_add(bytes - 1)?;
+    let mut at = first;
+    loop {
+        at = phys.find(at, last, RSDP_SIGNATURE)?;
+        if let Some(root) = root_at(phys, at) {
+            return Some(root);
         }
-        for (i, part) in b.chunks(16).enumerate() {
-            if part.starts_with(&RSDP_SIGNATURE)
-                && let Some(root) = root_at(phys, at + i as u64 * 16)
-            {
-                return Some(root);
-            }
-        }
+        at = at.checked_add(16)?;
     }
-    None
 }
 
 /// The root pointer at `at`, if its checksums are right.
