@@ -124,7 +124,7 @@ impl Arena {
     /// [`Store`] on this arena has handed out is not accessed in any other way until it is given
     /// back; what happens to other pages does not matter.
     pub unsafe fn new(base: NonNull<u8>, pages: usize) -> Option<Self> {
-        let aligned = base.as_ptr().addr() % PAGE_BYTES == 0;
+        let aligned = base.as_ptr().addr().is_multiple_of(PAGE_BYTES);
         ((2..=MAX_PAGES).contains(&pages) && aligned).then_some(Arena {
             base,
             last: (pages - 1) * PAGE_BYTES,

@@ -3,6 +3,7 @@
 //! # Layers
 //!
 //! ```text
+//!  rm       region maps: which object is where in an address space, what a fault gets
 //!  slabs    small objects in pages of one size, charged to an account
 //!  quota    accounts: limits within limits, exact
 //!  arena    book-keeping memory and references into it
@@ -21,6 +22,7 @@
 
 pub mod arena;
 pub mod quota;
+pub mod rm;
 pub mod slabs;
 
 pub use arena::{Arena, PageIx, Pod, Ref, Store};
