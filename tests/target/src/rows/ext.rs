@@ -4,7 +4,7 @@
 use l4_sys::{Errno, PAGE_SIZE};
 use l4re_rs::client::sigma0_ext::{PROTOCOL, op};
 
-use super::ext_memory;
+use super::{ext_memory, ext_reserve};
 use crate::ask::{Message, Reply};
 use crate::context::Context;
 use crate::places::Places;
@@ -81,12 +81,26 @@ pub fn run(t: &mut Tap, c: &mut Context, places: &Places, probe: Option<&Probe>)
         ),
         ("EXT owner: a client's page", ext_memory::owner_of_page),
     ];
-    for (name, check) in free.into_iter().chain(with_ram) {
+    let with_reserve = [
+        (
+            "EXT reserve: any RAM never touches it",
+            ext_reserve::not_for_any as Check,
+        ),
+        ("EXT reserve: given on request", ext_reserve::on_request),
+        (
+            "EXT reserve: by address, and back again",
+            ext_reserve::by_address,
+        ),
+    ];
+    let reserve = ours && c.a.statistics().is_ok_and(|s| s.kept > 0);
+    for (name, check) in free.into_iter().chain(with_ram).chain(with_reserve) {
         let needs_ram = with_ram.iter().any(|(n, _)| *n == name);
+        let needs_reserve = with_reserve.iter().any(|(n, _)| *n == name);
         match probe {
             _ if !ours => t.skip(name, "upstream's sigma0"),
             None => t.result(name, false, format_args!("no helper thread")),
             Some(_) if needs_ram && !c.is_root() => t.skip(name, "the root task has all RAM"),
+            Some(_) if needs_reserve && !reserve => t.skip(name, "sigma0 was given no --reserve"),
             Some(probe) => match check(c, places, probe) {
                 Ok(()) => t.result(name, true, format_args!("")),
                 Err((what, got, want)) => {

@@ -21,7 +21,7 @@ const FIRST_CLIENT: u64 = 12;
 
 type Done = Result<(), Wrong>;
 
-fn number(reply: Reply) -> u64 {
+pub(super) fn number(reply: Reply) -> u64 {
     match reply {
         Reply::Refused(label) => label.unsigned_abs(),
         _ => 0,
@@ -29,7 +29,12 @@ fn number(reply: Reply) -> u64 {
 }
 
 /// Asks for RAM of a node and takes it into the window.
-fn ram(who: Cap<kind::Sigma0>, node: u32, order: u32, flags: u32) -> Result<(u64, u32), Errno> {
+pub(super) fn ram(
+    who: Cap<kind::Sigma0>,
+    node: u32,
+    order: u32,
+    flags: u32,
+) -> Result<(u64, u32), Errno> {
     let window = Fpage::mem(WINDOW, WINDOW_ORDER, MemRights::empty());
     // SAFETY: in the window there are no Rust objects.
     let (page, node) =
@@ -37,7 +42,7 @@ fn ram(who: Cap<kind::Sigma0>, node: u32, order: u32, flags: u32) -> Result<(u64
     Ok((page.address(), node))
 }
 
-fn release(who: Cap<kind::Sigma0>, address: u64, order: u32) -> u64 {
+pub(super) fn release(who: Cap<kind::Sigma0>, address: u64, order: u32) -> u64 {
     let words = [u64::from(op::RELEASE), block(address, order)];
     number(Message::new(PROTOCOL, &words).ask(who))
 }

@@ -3,6 +3,7 @@
 mod boot;
 mod ext;
 mod ext_memory;
+mod ext_reserve;
 mod factory;
 mod fault;
 mod io;
@@ -14,6 +15,7 @@ mod ports;
 mod ram;
 mod request;
 mod rights;
+mod storm;
 
 use crate::context::Context;
 use crate::places::Places;
@@ -54,6 +56,8 @@ pub fn run(t: &mut Tap, c: &mut Context) {
     meta::run(t, c);
     boot::run(t, c);
     malformed::run(t, c, &places);
+    storm::malformed(t, c);
+    storm::checkerboard(t, c, &places);
     ram::everything(t, c, &places);
     factory::run_dry(t, c);
     malformed::exception(t, c);
