@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use super::say;
 use crate::project::Project;
 use crate::{Error, Exit};
 
@@ -79,7 +80,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         return Ok(Exit::Failure);
     }
     for program in packages.iter().flat_map(|(_, programs)| programs) {
-        println!("{}", project.target_bin().join(program).display());
+        say(format_args!(
+            "{}",
+            project.target_bin().join(program).display()
+        ))?;
     }
     Ok(Exit::Success)
 }

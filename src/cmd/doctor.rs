@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::build::find_cargo;
+use super::{build::find_cargo, say};
 use crate::boot::find_qemu;
 use crate::{Error, Exit};
 
@@ -32,11 +32,11 @@ pub(super) fn run(_: &Args) -> Result<Exit, Error> {
     let checks = checks();
     for check in &checks {
         match &check.result {
-            Ok(found) => println!("found    {:<10} {found}", check.need),
-            Err(missing) => println!("missing  {:<10} {missing}", check.need),
+            Ok(found) => say(format_args!("found    {:<10} {found}", check.need))?,
+            Err(missing) => say(format_args!("missing  {:<10} {missing}", check.need))?,
         }
     }
-    println!();
+    say(format_args!(""))?;
     let mut left_out: Vec<_> = checks
         .iter()
         .filter(|check| check.result.is_err())
@@ -45,16 +45,22 @@ pub(super) fn run(_: &Args) -> Result<Exit, Error> {
     left_out.sort_unstable();
     for features in left_out.chunk_by(|a, b| a.0 == b.0) {
         let needs: Vec<_> = features.iter().map(|(_, need)| *need).collect();
-        println!("left out: {} (needs {})", features[0].0, needs.join(", "));
+        say(format_args!(
+            "left out: {} (needs {})",
+            features[0].0,
+            needs.join(", ")
+        ))?;
     }
     let able = checks
         .iter()
         .all(|check| check.opens.is_some() || check.result.is_ok());
     if able {
-        println!("The README's two commands work here.");
+        say(format_args!("The README's two commands work here."))?;
         Ok(Exit::Success)
     } else {
-        println!("The README's two commands need what is missing above.");
+        say(format_args!(
+            "The README's two commands need what is missing above."
+        ))?;
         Ok(Exit::Missing)
     }
 }

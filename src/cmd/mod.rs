@@ -6,20 +6,26 @@ mod doctor;
 mod qemu;
 mod test;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{Write, stdout};
+
+use clap::{Parser, Subcommand};
 
 use crate::{Error, Exit};
 
-/// Builds, boots and tests per-core memory services for L4Re.
+/// Builds, boots and tests per-core memory services for L4Re. Without a subcommand it runs the
+/// paper's experiment on a modelled machine and writes a report.
 #[derive(Parser)]
 #[command(
     name = "percore",
     version,
+    args_conflicts_with_subcommands = true,
     after_help = "Exit codes and file formats: docs/tool.md"
 )]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    model: crate::model::args::Args,
 }
 
 #[derive(Subcommand)]
@@ -29,6 +35,7 @@ enum Command {
     Count(Box<count::Args>),
     Doctor(doctor::Args),
     Test(test::Args),
+    Trace(crate::model::fault::TraceArgs),
 }
 
 /// Parses the command line and runs what it asks for.
@@ -36,19 +43,21 @@ enum Command {
 /// # Errors
 /// What the subcommand says.
 pub fn dispatch() -> Result<Exit, Error> {
-    match Cli::parse().command {
-        None => {
-            Cli::command()
-                .print_help()
-                .map_err(Error::io("cannot print"))?;
-            Ok(Exit::Success)
-        }
+    let cli = Cli::parse();
+    match cli.command {
+        None => crate::model::job::run(&cli.model),
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Qemu(args)) => qemu::run(&args),
         Some(Command::Count(args)) => count::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Test(args)) => test::run(&args),
+        Some(Command::Trace(args)) => crate::model::fault::run(&args),
     }
+}
+
+/// Writes one line to standard output. Unlike `println!` it does not panic when nobody reads on.
+fn say(line: std::fmt::Arguments<'_>) -> Result<(), Error> {
+    writeln!(stdout().lock(), "{line}").map_err(Error::io("cannot write to standard output"))
 }
 
 /// The configured trees, which the subcommand cannot do without.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anstream::adapter::StripBytes;
 
-use super::trees;
+use super::{say, trees};
 use crate::boot::{DEFAULT_TIMEOUT, Image, Judge, Request, Run, Server, Verdict};
 use crate::machine::{Machine, MemSize};
 use crate::modlist::{Entry, ModList};
@@ -129,7 +129,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
     let list = args.guest.modlist(&project)?;
     let Some(name) = &args.entry else {
         for entry in list.entries() {
-            println!("{}", entry.name);
+            say(format_args!("{}", entry.name))?;
         }
         return Ok(Exit::Success);
     };
@@ -213,14 +213,14 @@ impl Screen {
 }
 
 fn dry_run(image: &Image) -> Result<Exit, Error> {
-    println!("# {}", image.bootstrap.path.display());
+    say(format_args!("# {}", image.bootstrap.path.display()))?;
     for module in &image.modules {
-        println!(
+        say(format_args!(
             "# {}: {} {}",
             module.path.display(),
             module.name,
             module.args
-        );
+        ))?;
     }
     let words = std::iter::once(image.qemu.clone().into_os_string()).chain(image.arguments(false));
     let words: Vec<_> = words
@@ -228,6 +228,6 @@ fn dry_run(image: &Image) -> Result<Exit, Error> {
         .collect();
     let line = shlex::try_join(words.iter().map(String::as_str))
         .map_err(|error| Error::Usage(format!("an argument cannot be quoted: {error}")))?;
-    println!("{line}");
+    say(format_args!("{line}"))?;
     Ok(Exit::Success)
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::qemu::Guest;
-use super::trees;
+use super::{say, trees};
 use crate::boot::{DEFAULT_TIMEOUT, Image, Judge, Run, Verdict};
 use crate::modlist::Entry;
 use crate::project::Project;
@@ -93,7 +93,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         }
     }
     if args.list_tests {
-        entries.iter().for_each(|entry| println!("{}", entry.name));
+        for entry in entries {
+            say(format_args!("{}", entry.name))?;
+        }
         return Ok(Exit::Success);
     }
     if entries.is_empty() {
@@ -143,7 +145,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
                 reports.extend(outcome.results);
             }
             if let [a, b] = &reports[..] {
-                note(show_comparison(entry, a, b, &differences, args.verbose));
+                note(show_comparison(entry, a, b, &differences, args.verbose)?);
             }
         }
     }
@@ -193,12 +195,14 @@ fn boot(
     let results = parser.finish();
     let time = report.elapsed.as_secs_f32();
     if !matches!(report.verdict, Verdict::Sentinel(_)) {
-        println!(
+        say(format_args!(
             "FAIL {name}: {:?} after {time:.1} s, {} tests done",
             report.verdict,
             results.tests.len()
-        );
-        tail.iter().for_each(|line| println!("  | {line}"));
+        ))?;
+        for line in tail {
+            say(format_args!("  | {line}"))?;
+        }
         return Ok(Outcome {
             exit: report.verdict.exit(),
             results: None,
@@ -211,13 +215,15 @@ fn boot(
     } else {
         "FAIL"
     };
-    println!(
+    say(format_args!(
         "{word} {name}: {} ok, {} not ok, {} skipped in {time:.1} s",
         results.count(Status::Passed),
         results.count(Status::Failed),
         results.count(Status::Skipped)
-    );
-    complaints.iter().for_each(|text| println!("  {text}"));
+    ))?;
+    for text in &complaints {
+        say(format_args!("  {text}"))?;
+    }
     let exit = if complaints.is_empty() {
         Exit::Success
     } else {
@@ -237,7 +243,7 @@ fn show_comparison(
     b: &Results,
     differences: &Differences,
     verbose: bool,
-) -> Exit {
+) -> Result<Exit, Error> {
     let (mut expected, mut skipped, mut unexpected) = (0, 0, 0);
     let mut lines = Vec::new();
     for row in compare(a, b) {
@@ -267,14 +273,16 @@ fn show_comparison(
             lines.push(format!("  {a:8} {b:8} {} ({verdict})", row.test));
         }
     }
-    println!(
+    say(format_args!(
         "     {}, {} against {}: {expected} expected differences, {skipped} not run on both, \
          {unexpected} not expected",
         entry.name, SERVERS[0], SERVERS[1]
-    );
-    lines.iter().for_each(|line| println!("{line}"));
-    match unexpected {
+    ))?;
+    for line in lines {
+        say(format_args!("{line}"))?;
+    }
+    Ok(match unexpected {
         0 => Exit::Success,
         _ => Exit::Failure,
-    }
+    })
 }

@@ -107,6 +107,8 @@ impl World {
         command
             .current_dir(self.path("project"))
             .env("XDG_CONFIG_HOME", self.path("config"))
+            // What a killed percore leaves goes with this directory.
+            .env("TMPDIR", self.dir.path())
             .env("L4RE_BUILD", self.path("l4"))
             .env("FIASCO_BUILD", self.path("kernel"))
             .env("QEMU", self.path("qemu"));
