@@ -31,7 +31,7 @@ CARGO_OUTPUT  = $(if $(VERBOSE),> $(CARGO_LOG) 2>&1 || { cat $(CARGO_LOG) >&2; e
 # cargo take part in make's -j.
 $(CARGO_PROGRAM): FORCE
 	@command -v $(CARGO) >/dev/null || { \
-	  echo "$(CARGO_PROGRAM): '$(CARGO)' not found; install Rust from https://rustup.rs or call make with CARGO=/path/to/cargo" >&2; \
+	  echo "$(CARGO_PROGRAM): '$(CARGO)' not found; install Rust (rustup) or call make with CARGO=/path/to/cargo" >&2; \
 	  exit 1; }
 	+$(VERBOSE)cd $(CARGO_ROOT) && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
 	  $(CARGO) build --locked --release --config conf/l4re.toml \

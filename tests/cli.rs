@@ -166,5 +166,5 @@ fn doctor_tells_left_out_features_from_needs() {
         .assert()
         .code(6);
     run.stdout(contains("missing  cargo"))
-        .stdout(contains("https://rustup.rs"));
+        .stdout(contains("rustup"));
 }

@@ -159,6 +159,6 @@ pub(super) fn find_cargo() -> Result<PathBuf, Error> {
     let name = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     which::which(&name).map_err(|cause| Error::Missing {
         what: format!("cargo cannot be run ({cause})"),
-        remedy: "install Rust from https://rustup.rs".into(),
+        remedy: "install Rust with rustup".into(),
     })
 }

@@ -71,12 +71,12 @@ fn checks() -> Vec<Check> {
             need: "cargo",
             result: find_cargo()
                 .map_err(|error| error.to_string())
-                .and_then(|path| version(&path, "install Rust from https://rustup.rs")),
+                .and_then(|path| version(&path, "install Rust with rustup")),
             opens: None,
         },
         Check {
             need: "rustc",
-            result: tool("rustc", "install Rust from https://rustup.rs"),
+            result: tool("rustc", "install Rust with rustup"),
             opens: None,
         },
         Check {
