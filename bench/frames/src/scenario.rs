@@ -2,7 +2,6 @@
 //! one function whose name callgrind knows; the rest is not counted.
 
 use crate::arms::Arm;
-use crate::step;
 
 /// Frames of memory in most scenarios: 4 GiB.
 pub const MEMORY: u32 = 1 << 20;
@@ -77,7 +76,8 @@ pub fn replace<A: Arm>(n: u32, pairs: u32) {
 
 /// Batches: 256 frames are allocated and freed in random order, with `n` outstanding in one
 /// piece: allocate memory, use it, free it, with a history before.
-pub fn batch<A: Arm>(n: u32, batches: u32) {
+pub fn batch<A: Arm>(n: u32, pairs: u32) {
+    let batches = pairs / 256;
     let mut arm = A::new(MEMORY);
     let outstanding: Vec<u64> = (0..n)
         .map(|_| arm.alloc_one().expect("enough memory"))
@@ -140,53 +140,6 @@ pub fn owner<A: Arm>(lookups: u32) {
 #[inline(never)]
 fn callgrind_counted_region(mut body: impl FnMut()) {
     body();
-}
-
-/// The most instructions of a single operation in a random trace: runs of 4 KiB to 2 MiB (with
-/// `huge` to 1 GiB) are allocated and freed at random, about half of memory being free.
-pub fn worst<A: Arm>(steps: u32, huge: bool) -> u64 {
-    step::install();
-    let memory = if huge { MEMORY } else { MEMORY / 8 };
-    let mut arm = A::new(memory);
-    let mut random = Random::new(1);
-    let mut runs: Vec<(u64, u32)> = Vec::new();
-    let mut used = 0;
-    let mut worst = 0;
-    let nothing = step::count(&mut || ());
-    for _ in 0..steps {
-        // The fuller memory is, the likelier is a free.
-        let free = random.below(memory) < used;
-        let steps = if free && !runs.is_empty() {
-            let (start, order) = runs.swap_remove(random.below(runs.len() as u32) as usize);
-            used -= 1 << order;
-            if order == 0 {
-                step::count(&mut || arm.free_one(start))
-            } else {
-                step::count(&mut || arm.free(start, order))
-            }
-        } else {
-            let order = match random.below(100) {
-                0..60 => 0,
-                60..90 => 1 + random.below(8),
-                90..97 => 9,
-                _ if huge => 10 + random.below(9),
-                _ => 9,
-            };
-            let mut got = None;
-            let steps = if order == 0 {
-                step::count(&mut || got = arm.alloc_one())
-            } else {
-                step::count(&mut || got = arm.alloc(order))
-            };
-            if let Some(start) = got {
-                runs.push((start, order));
-                used += 1 << order;
-            }
-            steps
-        };
-        worst = worst.max(steps.saturating_sub(nothing));
-    }
-    worst
 }
 
 /// Whole free 2 MiB blocks, of at most 50, after 100 rounds in which a random tenth of the frames
