@@ -11,6 +11,7 @@ pub mod cmd;
 pub mod count;
 pub mod error;
 pub mod machine;
+pub mod model;
 pub mod modlist;
 pub mod project;
 pub mod tap;

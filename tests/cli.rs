@@ -6,8 +6,8 @@ use common::World;
 use predicates::str::contains;
 
 #[test]
-fn without_a_command_the_help_is_printed() {
-    let output = World::new().percore(&[]).assert().code(0);
+fn the_help_names_the_commands() {
+    let output = World::new().percore(&["--help"]).assert().code(0);
     output
         .stdout(contains("Usage: percore"))
         .stdout(contains("docs/tool.md"));

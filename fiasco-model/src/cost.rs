@@ -123,6 +123,8 @@ costs! {
     object,
     /// Dispatching another thread when the running one waits.
     schedule,
+    /// A pager's own work at user level for one request, for programs that charge it.
+    pager_request,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -276,6 +276,12 @@ impl Model {
         all
     }
 
+    /// What things cost.
+    #[must_use]
+    pub fn costs(&self) -> Costs {
+        self.engine.state.borrow().cost.clone()
+    }
+
     /// The root task's identifier.
     #[must_use]
     pub fn root(&self) -> Option<ObjId> {

@@ -10,6 +10,7 @@ pub(crate) trait Engine {
     fn now(&self) -> u64;
     fn cpu(&self) -> u32;
     fn stop(&self);
+    fn totals(&self) -> crate::Counters;
 }
 
 std::thread_local! {
@@ -53,6 +54,12 @@ pub fn write_u64(addr: u64, value: u64) {
     unsafe { p.cast::<u64>().write_volatile(value) };
 }
 
+/// Touches memory at `addr` as a load or a store of the value that is there: faults until it is
+/// mapped, and changes nothing, so that the host needs no page for it.
+pub fn touch(addr: u64, write: bool) {
+    let _ = with(|e| e.access(addr, if write { 6 } else { 4 }));
+}
+
 /// Lets `cycles` cycles pass.
 pub fn compute(cycles: u64) {
     with(|e| e.compute(cycles));
@@ -68,6 +75,12 @@ pub fn now() -> u64 {
 #[must_use]
 pub fn cpu() -> u32 {
     with(|e| e.cpu())
+}
+
+/// Counters of all CPUs together.
+#[must_use]
+pub fn totals() -> crate::Counters {
+    with(|e| e.totals())
 }
 
 /// Ends the run when this program next enters the kernel.

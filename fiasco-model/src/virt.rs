@@ -459,4 +459,8 @@ impl crate::user::Engine for Virtual {
     fn stop(&self) {
         self.stop.set(true);
     }
+
+    fn totals(&self) -> crate::Counters {
+        self.state.borrow().totals()
+    }
 }

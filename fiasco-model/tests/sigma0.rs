@@ -64,5 +64,8 @@ fn it_hands_out_memory_and_answers_faults() {
 fn it_finds_the_nodes_of_the_papers_machine() {
     let m = boot(Machine::opteron(128), || {});
     let log = m.log();
-    assert!(log.contains("8 node(s)") && log.contains("48 CPU(s)"), "{log}");
+    assert!(
+        log.contains("8 node(s)") && log.contains("48 CPU(s)"),
+        "{log}"
+    );
 }
