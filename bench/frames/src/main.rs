@@ -69,7 +69,10 @@ fn run_child(arguments: &[String]) -> Result<(), String> {
 }
 
 /// Where the table goes.
-const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/frame-allocators.md");
+const DOCUMENT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../docs/frame-allocators.md"
+);
 /// What `--short` compares with.
 const BASE_LINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.csv");
 
@@ -95,7 +98,8 @@ fn run(extent: Extent, write: bool) -> Result<bool, String> {
     if counts {
         figures = table::count(&table::counted(extent))?;
     } else {
-        let how = "valgrind is not there, so no instructions are counted (apt-get install valgrind)";
+        let how =
+            "valgrind is not there, so no instructions are counted (apt-get install valgrind)";
         if std::env::var_os("CI").is_some() {
             return Err(how.into());
         }
@@ -115,9 +119,12 @@ fn run(extent: Extent, write: bool) -> Result<bool, String> {
             std::fs::write(BASE_LINE, table::csv(&figures)).map_err(|e| e.to_string())?;
         }
         (Extent::Short, false) if counts => {
-            let base = std::fs::read_to_string(BASE_LINE).map_err(|e| format!("{BASE_LINE}: {e}"))?;
+            let base =
+                std::fs::read_to_string(BASE_LINE).map_err(|e| format!("{BASE_LINE}: {e}"))?;
             let found = table::regressions(&figures, &base);
-            found.iter().for_each(|line| eprintln!("regression: {line}"));
+            found
+                .iter()
+                .for_each(|line| eprintln!("regression: {line}"));
             return Ok(all_hold && found.is_empty());
         }
         (Extent::Short, false) => {}

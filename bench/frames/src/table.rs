@@ -9,8 +9,12 @@ use crate::callgrind::{self, Job};
 pub const SIZES: [u32; 4] = [50, 1000, 10_000, 200_000];
 
 const OURS: [&str; 5] = ["bitmap", "bitmap+cache", "buddy", "slab", "avl"];
-const OTHERS: [&str; 4] =
-    ["list", "buddy_system_allocator", "bitmap-allocator", "offset-allocator"];
+const OTHERS: [&str; 4] = [
+    "list",
+    "buddy_system_allocator",
+    "bitmap-allocator",
+    "offset-allocator",
+];
 
 /// Figures by arm, scenario and size.
 pub type Figures = BTreeMap<(String, String, u32), f64>;
@@ -43,10 +47,19 @@ fn operations(arm: &str, scenario: &str, n: u32) -> u32 {
 /// The jobs that are counted under callgrind.
 pub fn counted(extent: Extent) -> Vec<Job> {
     let mut jobs = Vec::new();
-    let sizes: &[u32] = if extent == Extent::Short { &[50, 10_000] } else { &SIZES };
+    let sizes: &[u32] = if extent == Extent::Short {
+        &[50, 10_000]
+    } else {
+        &SIZES
+    };
     for arm in arms(extent).into_iter().chain(["nothing"]) {
         let mut add = |scenario, n| {
-            jobs.push(Job { arm, scenario, n, operations: operations(arm, scenario, n) });
+            jobs.push(Job {
+                arm,
+                scenario,
+                n,
+                operations: operations(arm, scenario, n),
+            });
         };
         for scenario in ["pair", "replace", "batch"] {
             // What the harness takes does not depend on the size.
@@ -63,17 +76,24 @@ pub fn counted(extent: Extent) -> Vec<Job> {
 
 /// Counts `jobs`, two at a time.
 pub fn count(jobs: &[Job]) -> Result<Figures, String> {
-    let halves: Vec<Vec<&Job>> = (0..2).map(|half| jobs.iter().skip(half).step_by(2).collect()).collect();
+    let halves: Vec<Vec<&Job>> = (0..2)
+        .map(|half| jobs.iter().skip(half).step_by(2).collect())
+        .collect();
     let parts: Vec<Result<Vec<_>, String>> = std::thread::scope(|scope| {
         let started: Vec<_> = halves
             .iter()
             .map(|half| {
                 scope.spawn(move || {
-                    half.iter().map(|job| Ok(((*job).clone(), callgrind::count(job)?))).collect()
+                    half.iter()
+                        .map(|job| Ok(((*job).clone(), callgrind::count(job)?)))
+                        .collect()
                 })
             })
             .collect();
-        started.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        started
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect()
     });
     let mut figures = Figures::new();
     for part in parts {
@@ -87,17 +107,27 @@ pub fn count(jobs: &[Job]) -> Result<Figures, String> {
 /// The figures less what the harness takes.
 fn net(gross: &Figures) -> Figures {
     let harness = |scenario: &str| {
-        let found = gross.iter().find(|((arm, s, _), _)| arm == "nothing" && s == scenario);
+        let found = gross
+            .iter()
+            .find(|((arm, s, _), _)| arm == "nothing" && s == scenario);
         found.map_or(0.0, |(_, figure)| *figure)
     };
     let arms = gross.iter().filter(|((arm, _, _), _)| arm != "nothing");
-    arms.map(|(key, figure)| (key.clone(), figure - harness(&key.1))).collect()
+    arms.map(|(key, figure)| (key.clone(), figure - harness(&key.1)))
+        .collect()
 }
 
 /// Adds what needs no callgrind: worst operation, whole blocks, bytes.
 pub fn add_rest(figures: &mut Figures, extent: Extent) -> Result<(), String> {
     for arm in arms(extent) {
-        let run = |scenario, n, operations| callgrind::run(&Job { arm, scenario, n, operations });
+        let run = |scenario, n, operations| {
+            callgrind::run(&Job {
+                arm,
+                scenario,
+                n,
+                operations,
+            })
+        };
         let mut put = |scenario: &str, figure| {
             figures.insert((arm.into(), scenario.into(), 0), figure);
         };
@@ -121,14 +151,17 @@ pub fn add_rest(figures: &mut Figures, extent: Extent) -> Result<(), String> {
 }
 
 fn get(figures: &Figures, arm: &str, scenario: &str, n: u32) -> Option<f64> {
-    figures.get(&(arm.to_owned(), scenario.to_owned(), n)).copied()
+    figures
+        .get(&(arm.to_owned(), scenario.to_owned(), n))
+        .copied()
 }
 
 /// The largest relative difference of a scenario's figures to that at 50 outstanding.
 fn spread(figures: &Figures, arm: &str, scenario: &str) -> Option<f64> {
     let base = get(figures, arm, scenario, 50)?;
     let rest = SIZES.iter().filter_map(|n| get(figures, arm, scenario, *n));
-    rest.map(|figure| figure / base).max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs()))
+    rest.map(|figure| figure / base)
+        .max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs()))
 }
 
 /// One line for each bound that must hold, and whether all do.
@@ -154,17 +187,62 @@ pub fn bounds(figures: &Figures) -> (String, bool) {
         let all = SIZES.iter().filter_map(|n| get(figures, arm, scenario, *n));
         all.max_by(f64::total_cmp)
     };
-    bound("M5 pair, bitmap", spread(figures, "bitmap", "pair"), 0.99, 1.01);
-    bound("M5 pair, bitmap+cache", spread(figures, "bitmap+cache", "pair"), 0.99, 1.01);
-    bound("M5 replace, bitmap+cache", spread(figures, "bitmap+cache", "replace"), 0.99, 1.01);
+    bound(
+        "M5 pair, bitmap",
+        spread(figures, "bitmap", "pair"),
+        0.99,
+        1.01,
+    );
+    bound(
+        "M5 pair, bitmap+cache",
+        spread(figures, "bitmap+cache", "pair"),
+        0.99,
+        1.01,
+    );
+    bound(
+        "M5 replace, bitmap+cache",
+        spread(figures, "bitmap+cache", "replace"),
+        0.99,
+        1.01,
+    );
     bound("M6 pair, bitmap", most("bitmap", "pair"), 0.0, 60.0);
-    bound("M6 pair, bitmap+cache", most("bitmap+cache", "pair"), 0.0, 25.0);
-    bound("M6b pair of 2 MiB, bitmap+cache", at("bitmap+cache", "pair-2m", 0), 0.0, 60.0);
+    bound(
+        "M6 pair, bitmap+cache",
+        most("bitmap+cache", "pair"),
+        0.0,
+        25.0,
+    );
+    bound(
+        "M6b pair of 2 MiB, bitmap+cache",
+        at("bitmap+cache", "pair-2m", 0),
+        0.0,
+        60.0,
+    );
     for arm in ["bitmap", "bitmap+cache"] {
-        bound(&format!("M6c worst, {arm}"), at(arm, "worst", 0), 0.0, 600.0);
-        bound(&format!("M7 bytes a frame, {arm}"), at(arm, "bytes", 0), 0.0, 0.14);
-        bound(&format!("M7 bytes in all, {arm}"), at(arm, "bytes-all", 0), 0.0, 1.2);
-        bound(&format!("M8 whole blocks, {arm}"), at(arm, "blocks", 0), 47.0, f64::MAX);
+        bound(
+            &format!("M6c worst, {arm}"),
+            at(arm, "worst", 0),
+            0.0,
+            600.0,
+        );
+        bound(
+            &format!("M7 bytes a frame, {arm}"),
+            at(arm, "bytes", 0),
+            0.0,
+            0.14,
+        );
+        bound(
+            &format!("M7 bytes in all, {arm}"),
+            at(arm, "bytes-all", 0),
+            0.0,
+            1.2,
+        );
+        bound(
+            &format!("M8 whole blocks, {arm}"),
+            at(arm, "blocks", 0),
+            47.0,
+            f64::MAX,
+        );
         bound(&format!("M18 owner, {arm}"), at(arm, "owner", 0), 0.0, 40.0);
     }
     let head = "| bound | figure | limit | |\n| --- | --- | --- | --- |\n";
@@ -196,7 +274,11 @@ pub fn table(figures: &Figures) -> String {
         ("batch", "allocate 256, free them at random; a pair"),
     ] {
         for n in SIZES {
-            row(format!("{words}; {n} outstanding"), &|arm| get(figures, arm, scenario, n), 1);
+            row(
+                format!("{words}; {n} outstanding"),
+                &|arm| get(figures, arm, scenario, n),
+                1,
+            );
         }
         row(
             format!("{words}: farthest from that at 50 (M5)"),
@@ -221,7 +303,10 @@ pub fn table(figures: &Figures) -> String {
 /// The figures as CSV, for the base line. Those that are chosen by time are left out.
 pub fn csv(figures: &Figures) -> String {
     let mut text = String::from("arm,scenario,outstanding,figure\n");
-    for ((arm, scenario, n), figure) in figures.iter().filter(|((_, s, _), _)| !s.starts_with("worst")) {
+    for ((arm, scenario, n), figure) in figures
+        .iter()
+        .filter(|((_, s, _), _)| !s.starts_with("worst"))
+    {
         writeln!(text, "{arm},{scenario},{n},{figure:.4}").expect("to a string");
     }
     text
@@ -245,17 +330,26 @@ pub fn regressions(figures: &Figures, base: &str) -> Vec<String> {
         match get(figures, arm, scenario, n) {
             None => found.push(format!("{arm} {scenario} {n}: not counted")),
             Some(new) if scenario == "blocks" && new < old => {
-                found.push(format!("{arm} {scenario}: {new} whole blocks instead of {old}"));
+                found.push(format!(
+                    "{arm} {scenario}: {new} whole blocks instead of {old}"
+                ));
             }
             Some(new) if scenario != "blocks" && new > old * 1.05 => {
-                found.push(format!("{arm} {scenario} {n}: {new:.2} instead of {old:.2}"));
+                found.push(format!(
+                    "{arm} {scenario} {n}: {new:.2} instead of {old:.2}"
+                ));
             }
             Some(_) => {}
         }
     }
-    let counted = figures.keys().filter(|(_, s, _)| !s.starts_with("worst")).count();
+    let counted = figures
+        .keys()
+        .filter(|(_, s, _)| !s.starts_with("worst"))
+        .count();
     if counted != seen {
-        found.push(format!("the base line has {seen} figures, {counted} were counted"));
+        found.push(format!(
+            "the base line has {seen} figures, {counted} were counted"
+        ));
     }
     found
 }
@@ -265,7 +359,9 @@ mod tests {
     use super::*;
 
     fn figures(pair: f64) -> Figures {
-        [(("bitmap".to_owned(), "pair".to_owned(), 50), pair)].into_iter().collect()
+        [(("bitmap".to_owned(), "pair".to_owned(), 50), pair)]
+            .into_iter()
+            .collect()
     }
 
     #[test]

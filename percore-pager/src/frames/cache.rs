@@ -44,7 +44,7 @@ impl CacheShape {
     };
 }
 
-/// As many as `filled` has values, so that no index is out of bounds.
+/// One more than any depth.
 const CELLS: usize = u8::MAX as usize + 1;
 
 /// Most blocks held.
@@ -54,9 +54,10 @@ const BLOCKS: usize = 4;
 #[derive(Debug)]
 pub struct Cached<P> {
     policy: P,
-    filled: u8,
-    depth: u8,
-    batch: u8,
+    /// At most `depth`, which is at most 255.
+    filled: u32,
+    depth: u32,
+    batch: u32,
     blocks_filled: u8,
     blocks_depth: u8,
     blocks: [u32; BLOCKS],
@@ -92,13 +93,13 @@ impl<P: Policy> Cached<P> {
 
     /// Frames in the cache, those of blocks included.
     pub fn filled(&self) -> u32 {
-        u32::from(self.filled) + u32::from(self.blocks_filled) * Window::BLOCK
+        self.filled + u32::from(self.blocks_filled) * Window::BLOCK
     }
 
     /// Changes the size; what is above it goes to the policy at once.
     pub fn reshape(&mut self, shape: CacheShape) {
-        self.depth = shape.depth;
-        self.batch = shape.batch.clamp(1, shape.depth.max(1));
+        self.depth = u32::from(shape.depth);
+        self.batch = u32::from(shape.batch).clamp(1, self.depth.max(1));
         self.blocks_depth = shape.blocks.min(BLOCKS as u8);
         let accepted = self.flush(self.filled.saturating_sub(self.depth))
             && self.flush_blocks(self.blocks_depth);
@@ -106,14 +107,17 @@ impl<P: Policy> Cached<P> {
     }
 
     fn held(&self) -> &[u32] {
-        &self.stack[..usize::from(self.filled)]
+        &self.stack[..self.filled as usize]
     }
 
     #[inline(always)]
     fn pop(&mut self) -> Option<FrameIx> {
         let top = self.filled.checked_sub(1)?;
         self.filled = top;
-        Some(FrameIx(self.stack[usize::from(top)]))
+        // SAFETY: `filled` is at most `depth` (only `push`, `flush` and `refill` set it), which
+        // `reshape` makes of a byte.
+        unsafe { core::hint::assert_unchecked((top as usize) < CELLS) };
+        Some(FrameIx(self.stack[top as usize]))
     }
 
     /// `false` when it is full.
@@ -123,21 +127,23 @@ impl<P: Policy> Cached<P> {
         if top >= self.depth {
             return false;
         }
-        self.stack[usize::from(top)] = frame.0;
+        // SAFETY: as in `pop`.
+        unsafe { core::hint::assert_unchecked((top as usize) < CELLS) };
+        self.stack[top as usize] = frame.0;
         self.filled = top + 1;
         true
     }
 
     /// Moves the oldest `count` frames to the policy.
-    fn flush(&mut self, count: u8) -> bool {
+    fn flush(&mut self, count: u32) -> bool {
         let count = count.min(self.filled);
         let mut accepted = true;
-        for frame in &self.stack[..usize::from(count)] {
+        for frame in &self.stack[..count as usize] {
             let frame = FrameIx(*frame);
             accepted &= self.policy.try_give_one(frame) || self.policy.give_one(frame);
         }
         self.stack
-            .copy_within(usize::from(count)..usize::from(self.filled), 0);
+            .copy_within(count as usize..self.filled as usize, 0);
         self.filled -= count;
         accepted
     }
@@ -162,7 +168,7 @@ impl<P: Policy> Cached<P> {
         let policy = &mut self.policy;
         let mut take = || policy.try_take_one().or_else(|| policy.take_one());
         let first = take()?;
-        let more = usize::from((self.batch - 1).min(self.depth));
+        let more = (self.batch - 1).min(self.depth) as usize;
         // From the deepest cell up, so that they come out in the order of the policy.
         let mut cell = more;
         while cell > 0 {
@@ -171,7 +177,7 @@ impl<P: Policy> Cached<P> {
             self.stack[cell] = frame.0;
         }
         self.stack.copy_within(cell..more, 0);
-        self.filled = (more - cell) as u8;
+        self.filled = (more - cell) as u32;
         Some(first)
     }
 

@@ -170,85 +170,139 @@ impl<'a> Ledger<'a> {
         Some(FrameIx(block as u32 * BLOCK))
     }
 
-    /// The blocks that `span` meets: number, the part in it, and whether that is all of it.
+    /// Cuts `span` into what lies before its first block boundary, whole blocks, and the rest.
     #[inline]
-    fn blocks(span: Span) -> impl Iterator<Item = (u32, Span, bool)> {
-        (span.start.0 / BLOCK..span.end.0.div_ceil(BLOCK)).map(move |block| {
-            let part = span.cut(Span::at(FrameIx(block * BLOCK), BLOCK));
-            (block, part, part.frames() == BLOCK)
-        })
+    fn cut(span: Span) -> (Span, core::ops::Range<usize>, Span) {
+        let first = span.start.0.next_multiple_of(BLOCK).min(span.end.0);
+        let last = (span.end.0 / BLOCK * BLOCK).max(first);
+        let head = Span {
+            start: span.start,
+            end: FrameIx(first),
+        };
+        let tail = Span {
+            start: FrameIx(last),
+            end: span.end,
+        };
+        // Both are block boundaries, or equal.
+        let blocks = if first < last {
+            first / BLOCK..last / BLOCK
+        } else {
+            0..0
+        };
+        (head, blocks.start as usize..blocks.end as usize, tail)
+    }
+
+    fn block(number: usize) -> Span {
+        Span::at(FrameIx(number as u32 * BLOCK), BLOCK)
     }
 
     /// `Err` with the first frame of `span`, and its state, that is not in the state `expected`.
-    #[inline]
     pub(super) fn expect(&self, span: Span, expected: Owner) -> Result<(), (FrameIx, Owner)> {
         let state = expected.state();
-        for (block, part, _) in Self::blocks(span) {
-            let whole = self.blocks[block as usize];
-            if whole == state && state != FREE {
-                continue;
+        let (head, blocks, tail) = Self::cut(span);
+        self.expect_part(head, state)?;
+        // A run that was given out as one: a byte for each block tells.
+        if state == FREE || !uniform(&self.blocks[blocks.clone()], state) {
+            for number in blocks {
+                self.expect_part(Self::block(number), state)?;
             }
-            if whole != FREE {
-                return Err((part.start, Owner::from_state(whole)));
-            }
-            self.expect_frames(part, state)?;
         }
-        Ok(())
+        self.expect_part(tail, state)
     }
 
-    fn expect_frames(&self, part: Span, state: u8) -> Result<(), (FrameIx, Owner)> {
+    /// The same for frames of one block.
+    fn expect_part(&self, part: Span, state: u8) -> Result<(), (FrameIx, Owner)> {
+        if part.is_empty() {
+            return Ok(());
+        }
+        let whole = self.blocks[(part.start.0 / BLOCK) as usize];
+        if whole != FREE {
+            let right = whole == state;
+            return if right {
+                Ok(())
+            } else {
+                Err((part.start, Owner::from_state(whole)))
+            };
+        }
+        let (before, words, after) = self.bytes_of(part);
         let pattern = u64::from_ne_bytes([state; 8]);
-        let mut at = part.start.0;
-        while at < part.end.0 {
-            if at % 8 == 0 && at + 8 <= part.end.0 && load(&self.words[at as usize / 8]) == pattern
-            {
-                at += 8;
-                continue;
-            }
+        let is = |byte: &AtomicU8| byte.load(Relaxed) == state;
+        let right = before.iter().all(is)
+            && words.iter().all(|word| load(word) == pattern)
+            && after.iter().all(is);
+        if right {
+            Ok(())
+        } else {
+            self.first_other(part, state)
+        }
+    }
+
+    /// The bytes of a part: up to a word's boundary, whole words, the rest.
+    #[inline]
+    fn bytes_of(&self, part: Span) -> (&'a [AtomicU8], &'a [AtomicU64], &'a [AtomicU8]) {
+        let (start, end) = (part.start.0 as usize, part.end.0 as usize);
+        let first = start.next_multiple_of(8);
+        if first + 8 > end {
+            return (&self.frames[start..end], &[], &[]);
+        }
+        let last = end / 8 * 8;
+        (
+            &self.frames[start..first],
+            &self.words[first / 8..last / 8],
+            &self.frames[last..end],
+        )
+    }
+
+    #[cold]
+    fn first_other(&self, part: Span, state: u8) -> Result<(), (FrameIx, Owner)> {
+        for at in part.start.0..part.end.0 {
             let found = self.frames[at as usize].load(Relaxed);
             if found != state {
                 return Err((FrameIx(at), Owner::from_state(found)));
             }
-            at += 1;
         }
         Ok(())
     }
 
     fn fill(&mut self, part: Span, state: u8) {
+        let (before, words, after) = self.bytes_of(part);
         let pattern = u64::from_ne_bytes([state; 8]);
-        let mut at = part.start.0;
-        while at < part.end.0 {
-            if at % 8 == 0 && at + 8 <= part.end.0 {
-                store(&self.words[at as usize / 8], pattern);
-                at += 8;
-            } else {
-                self.frames[at as usize].store(state, Relaxed);
-                at += 1;
-            }
-        }
+        before.iter().for_each(|byte| byte.store(state, Relaxed));
+        words.iter().for_each(|word| store(word, pattern));
+        after.iter().for_each(|byte| byte.store(state, Relaxed));
     }
 
     /// Moves `span`, all of which is in the state `from`, to the state `to`.
-    #[inline]
     pub(super) fn change(&mut self, span: Span, from: Owner, to: Owner) {
         debug_assert!(self.expect(span, from).is_ok());
         let (from, to) = (from.state(), to.state());
-        for (block, part, all) in Self::blocks(span) {
-            let whole = self.blocks[block as usize];
-            if all && (whole != FREE || from == FREE) {
-                self.blocks[block as usize] = to;
-                continue;
-            }
-            if whole != FREE {
-                // Part of a block that was given out as one: from now on each frame for itself.
-                self.blocks[block as usize] = FREE;
-                self.fill(Span::at(FrameIx(block * BLOCK), BLOCK), whole);
-            }
-            self.fill(part, if all { FREE } else { to });
-            if all {
-                self.blocks[block as usize] = to;
+        let (head, blocks, tail) = Self::cut(span);
+        self.change_part(head, to);
+        if from == FREE || uniform(&self.blocks[blocks.clone()], from) {
+            self.blocks[blocks].fill(to);
+        } else {
+            for number in blocks {
+                if self.blocks[number] == FREE {
+                    self.fill(Self::block(number), FREE);
+                }
+                self.blocks[number] = to;
             }
         }
+        self.change_part(tail, to);
+    }
+
+    /// The same for a part of a block.
+    fn change_part(&mut self, part: Span, to: u8) {
+        if part.is_empty() {
+            return;
+        }
+        let number = (part.start.0 / BLOCK) as usize;
+        let whole = core::mem::replace(&mut self.blocks[number], FREE);
+        if whole != FREE {
+            // Part of a block that was given out as one: from now on each frame for itself.
+            self.fill(Self::block(number), whole);
+        }
+        self.fill(part, to);
     }
 
     /// Calls `visit` with each frame of `span` and its state.
@@ -259,15 +313,27 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// The first frame both of whose bytes are set, which must not be.
+    /// The first frame both of whose bytes are set, which must not be. Where the block is absent,
+    /// the frames' bytes may be another allocator's.
     pub(super) fn contradiction(&self) -> Option<FrameIx> {
         (0..self.window.frames())
             .find(|ix| {
-                self.frames[*ix as usize].load(Relaxed) != FREE
-                    && self.blocks[(ix / BLOCK) as usize] != FREE
+                let whole = self.blocks[(ix / BLOCK) as usize];
+                let own = self.frames[*ix as usize].load(Relaxed);
+                own != FREE && whole != FREE && whole != ABSENT
             })
             .map(FrameIx)
     }
+}
+
+/// Whether all `bytes` are `byte`; eight at a time.
+fn uniform(bytes: &[u8], byte: u8) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let pattern = u64::from_ne_bytes([byte; 8]);
+    words
+        .iter()
+        .all(|word| u64::from_ne_bytes(*word) == pattern)
+        && rest.iter().all(|found| *found == byte)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! `changes[k..]`. Taking a run of order o out of a free one of order m is the same for the
 //! orders o to m; below o, `n(k)` falls by `2^(o-k)`, which `changes[o-j] -= 2^(j-1)` sums to.
 
+use super::super::memory::load;
 use super::{GROUP_ORDER, Given, LINE, Tier, bucket};
 
 /// The bits of a word at which an aligned run of order 0..=6 can start.
@@ -150,36 +151,39 @@ impl Tier<'_> {
 
     /// The order of the largest free aligned run in a group's line, known to be at most `bound`.
     pub(super) fn scan_largest(&self, group: u32, bound: u32) -> u32 {
-        let line = group * LINE;
-        for order in (6..=bound.min(8)).rev() {
-            let step = 1 << (order - 6);
-            let mut starts = (line..line + LINE).step_by(step);
-            if starts
-                .any(|start| (start..start + step as u32).all(|word| self.word(word) == u64::MAX))
-            {
-                return order;
-            }
-        }
-        let bound = bound.min(5);
+        let first = (group * LINE) as usize;
+        let line = &self.lines[first..first + LINE as usize];
         let mut largest = 0;
-        for word in line..line + LINE {
-            let mut rest = self.word(word);
+        // Bit n: word n is all free.
+        let mut full = 0u32;
+        for (number, word) in line.iter().enumerate() {
+            let mut rest = load(word);
+            full |= u32::from(rest == u64::MAX) << number;
             if largest > 0 {
                 rest = starts(rest, largest);
             }
             // Above `largest`, one step at a time, as long as a run of that order is left.
-            while largest < bound {
+            while largest < 5 {
                 rest = rest & rest >> (1 << largest) & STARTS[largest as usize + 1];
                 if rest == 0 {
                     break;
                 }
                 largest += 1;
             }
-            if largest == bound {
-                break;
+            if largest >= bound {
+                return largest;
             }
         }
-        largest
+        let pairs = full & full >> 1 & 0x55;
+        if pairs & pairs >> 2 & 0x11 != 0 {
+            8
+        } else if pairs != 0 {
+            7
+        } else if full != 0 {
+            6
+        } else {
+            largest
+        }
     }
 }
 

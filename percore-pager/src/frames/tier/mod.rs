@@ -187,16 +187,26 @@ impl<'a> Tier<'a> {
         let word = NonZeroU64::new(load(self.hot_line))?;
         let bit = word.trailing_zeros();
         let word = word.get();
-        let mut reach = 0;
         if word >> (bit ^ 1) & 1 != 0 {
-            reach = account::reach_of_lowest(word, bit)?;
-            if reach >= largest(self.hot_head.load(Relaxed)) {
-                return None;
-            }
+            return self.try_take_one_of_run(word, bit);
         }
         store(self.hot_line, word & (word - 1));
         self.hot_head
             .store(self.hot_head.load(Relaxed) - 1, Relaxed);
+        self.changes[0] -= 1;
+        Some(self.hot_unit + bit)
+    }
+
+    /// The same when the buddy of the lowest free bit is free too.
+    #[inline(never)]
+    fn try_take_one_of_run(&mut self, word: u64, bit: u32) -> Option<u32> {
+        let head = self.hot_head.load(Relaxed);
+        let reach = account::reach_of_lowest(word, bit)?;
+        if reach >= largest(head) {
+            return None;
+        }
+        store(self.hot_line, word & (word - 1));
+        self.hot_head.store(head - 1, Relaxed);
         self.changes[reach as usize % CHANGES] -= 1;
         Some(self.hot_unit + bit)
     }
@@ -275,22 +285,34 @@ impl<'a> Tier<'a> {
         if more & 63 == 0 {
             return false;
         }
-        let bit = unit % 64;
-        let mut reach = 0;
         // The unit itself and its buddy.
         if word >> (unit & 62) & 3 != 0 {
-            if word >> bit & 1 != 0 {
-                return false;
-            }
-            let Some(found) = account::reach_in_word(word | 1 << bit, bit) else {
-                return false;
-            };
-            reach = found;
-            if reach > largest(more) {
-                return false;
-            }
+            return self.try_give_one_to_run(unit);
         }
-        store(line, word | 1 << bit);
+        store(line, word | 1 << (unit & 63));
+        head.store(more, Relaxed);
+        self.changes[0] += 1;
+        true
+    }
+
+    /// The same when the buddy, or by mistake the unit, is free.
+    #[inline(never)]
+    fn try_give_one_to_run(&mut self, unit: u32) -> bool {
+        let (head, line) = (
+            &self.heads[(unit / GROUP) as usize],
+            &self.lines[(unit / 64) as usize],
+        );
+        let bit = unit % 64;
+        let word = load(line);
+        let more = head.load(Relaxed) + 1;
+        let after = word | 1 << bit;
+        let Some(reach) = account::reach_in_word(after, bit) else {
+            return false;
+        };
+        if after == word || reach > largest(more) {
+            return false;
+        }
+        store(line, after);
         head.store(more, Relaxed);
         self.changes[reach as usize % CHANGES] += 1;
         true
@@ -330,9 +352,15 @@ impl<'a> Tier<'a> {
         let changed = head.wrapping_add_signed(by);
         self.set_head(group, changed);
         let (before, after) = (bucket(head), bucket(changed));
-        if before != after && self.hot / LINE != group {
+        if before == after {
+            return;
+        }
+        if self.hot / LINE != group {
             self.buckets.remove(before, group);
             self.buckets.insert(after, group);
+        } else if self.buckets.lowest().is_some_and(|lowest| lowest < after) {
+            // The hot group has been emptied so far that another is fuller now.
+            self.cool();
         }
     }
 

@@ -43,6 +43,11 @@ impl<'a> Sets<'a> {
         }
     }
 
+    /// The number of the lowest set that is not empty.
+    pub(super) fn lowest(&self) -> Option<u32> {
+        (self.filled != 0).then(|| self.filled.trailing_zeros() + 1)
+    }
+
     /// The first group of the lowest set that is not empty.
     pub(super) fn first(&self) -> Option<u32> {
         self.first_from(1)

@@ -1,0 +1,7 @@
+//! Fuzz target: any bytes are a trace of the frame allocators, run beside the model.
+#![no_main]
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| support::bytes::run(bytes));
