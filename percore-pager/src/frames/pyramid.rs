@@ -88,8 +88,13 @@ impl<'a> Pyramid<'a> {
         }
         let group = self.whole.first()?;
         self.take_whole(group);
-        self.blocks.open(group);
-        self.blocks.take_one().map(|unit| unit - self.skew)
+        Some(self.blocks.open_taking(group, 0) - self.skew)
+    }
+
+    /// Takes a run of `order` (0..=8) from a block that was just taken.
+    pub(super) fn open_taking(&mut self, block: u32, order: u32) -> u32 {
+        self.broken.insert(block);
+        self.frames.open_taking(block, order)
     }
 
     #[inline(always)]
@@ -117,7 +122,7 @@ impl<'a> Pyramid<'a> {
     }
 
     /// Makes a block that was just taken one whose frames are given out one by one.
-    pub(super) fn open(&mut self, block: u32) {
+    fn open(&mut self, block: u32) {
         self.frames.open(block);
         self.broken.insert(block);
     }
@@ -165,8 +170,7 @@ impl<'a> Pyramid<'a> {
             return Some(FrameIx(frame));
         }
         let block = self.take_block()?;
-        self.open(block);
-        self.frames.take_one().map(FrameIx)
+        Some(FrameIx(self.open_taking(block, 0)))
     }
 
     pub(super) fn give_one(&mut self, frame: FrameIx) -> bool {
@@ -204,9 +208,7 @@ impl<'a> Pyramid<'a> {
                 return Some(FrameIx(frame));
             }
             let block = self.take_block()?;
-            self.open(block);
-            self.frames.take_at(block * GROUP, order);
-            return Some(FrameIx(block * GROUP));
+            return Some(FrameIx(self.open_taking(block, order)));
         }
         if order < 2 * GROUP_ORDER {
             if let Some(unit) = self.blocks.take(order - GROUP_ORDER) {
@@ -216,8 +218,7 @@ impl<'a> Pyramid<'a> {
         let group = self.whole.first()?;
         self.take_whole(group);
         if order < 2 * GROUP_ORDER {
-            self.blocks.open(group);
-            self.blocks.take_at(group * GROUP, order - GROUP_ORDER);
+            self.blocks.open_taking(group, order - GROUP_ORDER);
         }
         Some(FrameIx((group * GROUP - self.skew) * GROUP))
     }

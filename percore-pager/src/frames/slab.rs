@@ -106,9 +106,8 @@ impl<'a> Slab<'a> {
             Some(block) => self.take_in(block, order)?,
             None => match self.pyramid.take_block() {
                 Some(block) => {
-                    self.pyramid.open(block);
                     self.class[block as usize] = order as u8;
-                    self.take_in(block, order)?
+                    self.pyramid.open_taking(block, order)
                 }
                 None => self.pyramid.frames.take(order)?,
             },

@@ -86,27 +86,24 @@ impl Tier<'_> {
     /// Order of the largest free aligned run around the run of `order` at `unit`. Looks at the
     /// units around that run only, so it is the same before and after the run's bits change.
     pub(super) fn reach(&self, unit: u32, order: u32) -> u32 {
-        let mut reach = order;
-        if reach < 6 {
-            let word = self.word(unit / 64);
-            while reach < 6 {
-                let buddy = (unit % 64 ^ 1 << reach) & !((1 << reach) - 1);
-                let mask = ones(reach) << buddy;
-                if word & mask != mask {
-                    return reach;
-                }
-                reach += 1;
-            }
-        }
-        while reach < GROUP_ORDER {
-            let words = 1 << (reach - 6);
-            let buddy = (unit / 64 ^ words) & !(words - 1);
-            if (buddy..buddy + words).any(|word| self.word(word) != u64::MAX) {
+        if order < 6 {
+            let mask = ones(order) << (unit % 64);
+            if let Some(reach) = reach_in_word(self.word(unit / 64) | mask, unit % 64) {
                 return reach;
             }
-            reach += 1;
         }
-        reach
+        let own = ones(order.saturating_sub(6)) << (unit / 64 % LINE);
+        let full = self.full_words(unit / super::GROUP) | own;
+        // The words of a line are to it what bits are to a word; beyond it nothing is free.
+        6 + reach_in_word(full, unit / 64 % LINE).unwrap_or(0)
+    }
+
+    /// Bit n: word n of the group's line is all free.
+    fn full_words(&self, group: u32) -> u64 {
+        let first = (group * LINE) as usize;
+        let line = &self.lines[first..first + LINE as usize];
+        let bits = line.iter().enumerate();
+        bits.fold(0, |full, (n, word)| full | u64::from(load(word) == u64::MAX) << n)
     }
 
     /// The rest of `take_one`, when the buddy of the unit is free too: the word was `before`. The
@@ -151,39 +148,30 @@ impl Tier<'_> {
 
     /// The order of the largest free aligned run in a group's line, known to be at most `bound`.
     pub(super) fn scan_largest(&self, group: u32, bound: u32) -> u32 {
+        let full = self.full_words(group);
+        if full != 0 {
+            let pairs = full & full >> 1 & 0x55;
+            let fours = pairs & pairs >> 2;
+            return if fours & 0x11 != 0 { 8 } else { 6 + u32::from(pairs != 0) };
+        }
         let first = (group * LINE) as usize;
-        let line = &self.lines[first..first + LINE as usize];
+        let bound = bound.min(5);
         let mut largest = 0;
-        // Bit n: word n is all free.
-        let mut full = 0u32;
-        for (number, word) in line.iter().enumerate() {
-            let mut rest = load(word);
-            full |= u32::from(rest == u64::MAX) << number;
-            if largest > 0 {
-                rest = starts(rest, largest);
-            }
+        for word in &self.lines[first..first + LINE as usize] {
+            let mut rest = starts(load(word), largest);
             // Above `largest`, one step at a time, as long as a run of that order is left.
-            while largest < 5 {
+            while largest < bound {
                 rest = rest & rest >> (1 << largest) & STARTS[largest as usize + 1];
                 if rest == 0 {
                     break;
                 }
                 largest += 1;
             }
-            if largest >= bound {
-                return largest;
+            if largest == bound {
+                break;
             }
         }
-        let pairs = full & full >> 1 & 0x55;
-        if pairs & pairs >> 2 & 0x11 != 0 {
-            8
-        } else if pairs != 0 {
-            7
-        } else if full != 0 {
-            6
-        } else {
-            largest
-        }
+        largest
     }
 }
 

@@ -330,7 +330,7 @@ impl<'a> Tier<'a> {
         }
         if self.free_in(group) == 0 {
             // Nothing is fuller than this: go on here if the hot group has nothing left.
-            if self.hot == NO_WORD || self.free_in(self.hot / LINE) == 0 {
+            if self.hot_is_full() {
                 self.heat(word);
             }
         }
@@ -374,18 +374,46 @@ impl<'a> Tier<'a> {
         }
     }
 
-    /// Brings a group in with all its units free: it was one free unit of the tier above.
-    /// The caller takes some of it at once.
+    /// Brings a group in, all but the first run of `order` (0..=8) free, which is taken: the group
+    /// was one free unit of the tier above. Returns the run's first unit.
+    pub(super) fn open_taking(&mut self, group: u32, order: u32) -> u32 {
+        let taken = 1u32 << order;
+        for word in 0..LINE {
+            let bits = match taken.saturating_sub(word * 64) {
+                0 => u64::MAX,
+                1..64 => u64::MAX << taken,
+                _ => 0,
+            };
+            self.set_word(group * LINE + word, bits);
+        }
+        // The largest run that is left is the other half.
+        let head = BIAS + (GROUP - taken) as u16;
+        self.set_head(group, head | 8 << MAX_SHIFT);
+        self.classes.insert(8, group);
+        self.inside += 1;
+        self.account(order, GROUP_ORDER, -1);
+        if order == 0 && load(self.hot_line) == 0 && self.hot_is_full() {
+            self.heat(group * LINE);
+        } else {
+            self.buckets.insert(bucket(head), group);
+        }
+        group * GROUP
+    }
+
+    /// Whether there is no hot group with a free unit.
+    fn hot_is_full(&self) -> bool {
+        self.hot == NO_WORD || self.free_in(self.hot / LINE) == 0
+    }
+
+    /// Brings a group in with all its units free, to take one of them at once.
     pub(super) fn open(&mut self, group: u32) {
         for word in group * LINE..group * LINE + LINE {
             self.set_word(word, u64::MAX);
         }
-        self.set_head(
-            group,
-            (BIAS + GROUP as u16) | (GROUP_ORDER as u16) << MAX_SHIFT,
-        );
+        let head = BIAS + GROUP as u16;
+        self.set_head(group, head | (GROUP_ORDER as u16) << MAX_SHIFT);
         self.inside += 1;
-        self.buckets.insert(bucket(BIAS + GROUP as u16), group);
+        self.buckets.insert(bucket(head), group);
     }
 
     /// Brings a group in with none of its units free: it was a taken unit of the tier above.
