@@ -72,6 +72,16 @@ impl State {
         gone
     }
 
+    /// Destroys the running thread's task and whatever goes with it, as its parent would.
+    pub fn crash_task_of_me(&mut self) {
+        let me = self.me;
+        let Some(task) = self.objs.thread(me).and_then(|t| t.task) else {
+            return;
+        };
+        self.revoke_all(task);
+        self.destroy_all(vec![task]);
+    }
+
     /// Ends a thread: it never runs again, its senders are told, its callers are not.
     pub fn kill(&mut self, thread: ObjId) {
         self.destroy_thread(thread);

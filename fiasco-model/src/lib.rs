@@ -7,7 +7,8 @@
 //! How it hangs together: programs call `l4-sys`, whose host back end comes here
 //! ([`l4_sys::host::Kernel`]). The kernel itself is a state machine without blocking; an *engine*
 //! decides what runs when. [`Model`] runs everything on one host thread in virtual time, with a
-//! cost for each primitive: the same inputs give the same run, bit for bit.
+//! cost for each primitive: the same inputs give the same run, bit for bit. [`ThreadModel`] gives each
+//! simulated CPU a host thread of its own: for races.
 //!
 //! Exact: results and error codes, what is mapped where, who is woken, counts of messages,
 //! faults, maps, unmaps, flushes, interrupts. Not exact: sizes of kernel objects (quotas run out
@@ -21,7 +22,10 @@ mod check;
 mod cost;
 mod count;
 mod delete;
+pub mod explore;
 mod fault;
+mod here;
+pub mod hostile;
 mod invoke;
 mod ipc;
 pub mod kit;
@@ -32,6 +36,7 @@ mod mem_map;
 mod model;
 mod obj_map;
 mod object;
+mod pinned;
 mod ptab;
 mod quota;
 mod ram;
@@ -45,6 +50,7 @@ mod sys_misc;
 mod sys_task;
 mod sys_thread;
 mod thread;
+mod threads;
 mod trace;
 mod transfer;
 mod turns;
@@ -59,5 +65,6 @@ pub use model::{Model, Options, SetupError};
 pub use object::{CpuId, ObjId};
 pub use ram::Ram;
 pub use rng::Rng;
+pub use threads::ThreadModel;
 pub use trace::{Event, Misuse, Violation, What};
 pub use virt::{End, Order};

@@ -1,6 +1,6 @@
 //! The simulated machine: CPUs, nodes, memory.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Start of the hole below 4 GiB where devices are.
 const HOLE: u64 = 0xc000_0000;
@@ -8,24 +8,20 @@ const HOLE: u64 = 0xc000_0000;
 const HOLE_END: u64 = 0x1_0000_0000;
 
 /// A machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// Name for reports.
     pub name: String,
     /// NUMA nodes, from 0.
     pub nodes: Vec<Node>,
     /// SLIT distance from node (row) to node (column); 10 is local. Empty: 10 and 20.
-    #[serde(default)]
     pub distances: Vec<Vec<u8>>,
     /// Whether the machine has ACPI tables at all.
-    #[serde(default = "yes")]
     pub acpi: bool,
 }
 
 /// A NUMA node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
     /// CPUs.
     pub cores: u32,
@@ -33,29 +29,14 @@ pub struct Node {
     pub mib: u64,
 }
 
-fn yes() -> bool {
-    true
-}
-
-/// A machine that cannot be.
+/// A machine that cannot be: numbers that make none.
 #[derive(Debug, thiserror::Error)]
-pub enum MachineError {
-    /// Not TOML or not of the expected form.
-    #[error("machine file {file}: {source}")]
-    Form {
-        /// File name as given.
-        file: String,
-        /// The parser's message, with line.
-        source: Box<toml::de::Error>,
-    },
-    /// Numbers that make no machine.
-    #[error("machine {name}: {what}")]
-    Values {
-        /// Machine's name.
-        name: String,
-        /// What was found and what was expected.
-        what: String,
-    },
+#[error("machine {name}: {what}")]
+pub struct MachineError {
+    /// Machine's name.
+    pub name: String,
+    /// What was found and what was expected.
+    pub what: String,
 }
 
 impl Machine {
@@ -88,26 +69,13 @@ impl Machine {
         }
     }
 
-    /// Reads a machine file; `file` is only for messages.
-    ///
-    /// # Errors
-    /// [`MachineError`].
-    pub fn parse(file: &str, text: &str) -> Result<Self, MachineError> {
-        let m: Machine = toml::from_str(text).map_err(|e| MachineError::Form {
-            file: file.into(),
-            source: Box::new(e),
-        })?;
-        m.check()?;
-        Ok(m)
-    }
-
     /// Checks the numbers.
     ///
     /// # Errors
-    /// [`MachineError::Values`].
+    /// [`MachineError`].
     pub fn check(&self) -> Result<(), MachineError> {
         let bad = |what: String| {
-            Err(MachineError::Values {
+            Err(MachineError {
                 name: self.name.clone(),
                 what,
             })
@@ -240,10 +208,6 @@ mod tests {
 
     #[test]
     fn bad_machines_say_why() {
-        let e = Machine::parse("m.toml", "name = \"m\"\nnodes = 3")
-            .unwrap_err()
-            .to_string();
-        assert!(e.contains("m.toml") && e.contains("line 2"), "{e}");
         let e = Machine::uniform(1, 2000, 64)
             .check()
             .unwrap_err()

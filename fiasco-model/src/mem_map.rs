@@ -51,6 +51,23 @@ impl State {
         }
     }
 
+    /// Whether `task` has any page with R and `rights` in `2^order` bytes at `start`.
+    pub fn has_memory(&self, task: ObjId, start: u64, order: u32, rights: u8) -> bool {
+        let mut at = start;
+        let end = start.saturating_add(1 << order.min(62));
+        while at < end {
+            match self.lookup(task, at) {
+                Walk::Page(p) if p.rights & rights & 4 != 0 => return true,
+                Walk::Page(p) => at = (at >> p.order << p.order).saturating_add(size(p.order)),
+                Walk::Hole(h) => at = (at >> h << h).saturating_add(size(h)),
+            }
+            if at >= USER_END {
+                return false;
+            }
+        }
+        false
+    }
+
     /// Maps `2^order` bytes; `Ok(false)` when the sender had nothing there.
     #[allow(clippy::too_many_arguments)]
     pub fn mem_map(

@@ -100,6 +100,8 @@ pub(crate) struct Thread {
     pub sp: u64,
     /// Entry to run when next dispatched.
     pub start: Option<u64>,
+    /// Chance to die at a step, per million.
+    pub mortal: u32,
     /// Cycles it consumed.
     pub consumed: u64,
 }
@@ -140,6 +142,7 @@ impl Thread {
             ip: 0,
             sp: 0,
             start: None,
+            mortal: 0,
             consumed: 0,
         }
     }

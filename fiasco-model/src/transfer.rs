@@ -194,8 +194,13 @@ impl State {
                 Ok(true) => {}
                 Ok(false) => {
                     r.set_mr(ret, r.mr(ret) | RET_NOTHING);
-                    if sent.kind() == FpageType::Memory && source != target {
-                        let (addr, order) = (sent.address(), sent.order() as u8);
+                    // A window out of reach is the receiver's matter; having nothing is not.
+                    let (addr, order) = (sent.address(), sent.order());
+                    if sent.kind() == FpageType::Memory
+                        && source != target
+                        && !self.has_memory(source, addr, order, sent.rights())
+                    {
+                        let order = order as u8;
                         self.violation(from, Misuse::MappedNothing { addr, order });
                     }
                 }

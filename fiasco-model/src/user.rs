@@ -10,6 +10,7 @@ pub(crate) trait Engine {
     fn now(&self) -> u64;
     fn cpu(&self) -> u32;
     fn stop(&self);
+    fn mortal(&self, per_million: u32);
     fn totals(&self) -> crate::Counters;
 }
 
@@ -30,6 +31,8 @@ pub(crate) fn enter(engine: Option<&dyn Engine>) {
     ENGINE.with(|e| e.set(p));
 }
 
+// Not inlined: see `l4_sys::host`.
+#[inline(never)]
 fn with<R>(f: impl FnOnce(&dyn Engine) -> R) -> R {
     let e = ENGINE
         .with(Cell::get)
@@ -75,6 +78,12 @@ pub fn now() -> u64 {
 #[must_use]
 pub fn cpu() -> u32 {
     with(|e| e.cpu())
+}
+
+/// From now on the running thread's task may be destroyed at any of its steps: system calls, also
+/// between their send and receive phase, faults, passing time. `per_million` is the chance of each.
+pub fn mortal(per_million: u32) {
+    with(|e| e.mortal(per_million));
 }
 
 /// Counters of all CPUs together.

@@ -19,9 +19,9 @@ use crate::state::{ENTRY_BASE, ENTRY_STEP, State};
 use crate::thread::Run;
 
 /// Host stack of a simulated thread; its pages are only used when touched.
-const STACK: usize = 256 << 10;
+pub(crate) const STACK: usize = 256 << 10;
 
-type Co = Coroutine<(), (), (), DefaultStack>;
+pub(crate) type Co = Coroutine<(), (), (), DefaultStack>;
 
 /// How the next CPU is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,6 +267,7 @@ impl Virtual {
     /// Gives other CPUs their turn when time has come, and sleeps while the thread waits.
     fn settle(&self) {
         self.steps.set(self.steps.get() + 1);
+        self.fate();
         let on = {
             let mut st = self.state.borrow_mut();
             self.goes_on(&mut st) || {
@@ -276,6 +277,15 @@ impl Virtual {
         };
         if !on {
             self.suspend();
+        }
+    }
+
+    /// A mortal thread may die here, with its task.
+    fn fate(&self) {
+        let mut st = self.state.borrow_mut();
+        let chance = st.objs.thread(st.me).map_or(0, |t| t.mortal);
+        if chance > 0 && self.rng.borrow_mut().below(1_000_000) < u64::from(chance) {
+            st.crash_task_of_me();
         }
     }
 
@@ -331,7 +341,7 @@ fn earliest(st: &mut State) -> (u32, u64, u64) {
 }
 
 /// Makes the best thread of a CPU the running one.
-fn start_on(st: &mut State, cpu: u32, at: u64) -> ObjId {
+pub(crate) fn start_on(st: &mut State, cpu: u32, at: u64) -> ObjId {
     let c = &mut st.cpus[cpu as usize];
     c.clock = c.clock.max(at);
     let i = c.pick(c.clock).expect("the CPU has a thread that arrived");
@@ -353,7 +363,7 @@ fn start_on(st: &mut State, cpu: u32, at: u64) -> ObjId {
 }
 
 /// The running thread stops running; when it could go on it is the next of its priority.
-fn put_back(st: &mut State) {
+pub(crate) fn put_back(st: &mut State) {
     let (me, cpu) = (st.me, st.cpu as usize);
     if st.cpus[cpu].running != Some(me) {
         return;
@@ -458,6 +468,14 @@ impl crate::user::Engine for Virtual {
 
     fn stop(&self) {
         self.stop.set(true);
+    }
+
+    fn mortal(&self, per_million: u32) {
+        let mut st = self.state.borrow_mut();
+        let me = st.me;
+        if let Some(t) = st.objs.thread_mut(me) {
+            t.mortal = per_million;
+        }
     }
 
     fn totals(&self) -> crate::Counters {

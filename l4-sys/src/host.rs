@@ -63,6 +63,10 @@ pub unsafe fn enter(kernel: Option<*const dyn Kernel>) -> Option<*const dyn Kern
     KERNEL.with(|k| k.replace(kernel))
 }
 
+// Not inlined, nor are its callers: a model may move a simulated thread to another host thread
+// while it waits in here, and an address of a thread-local that was computed before would then be
+// the wrong one.
+#[inline(never)]
 fn with<R>(f: impl FnOnce(&dyn Kernel) -> R) -> R {
     let kernel = KERNEL.with(Cell::get).expect(
         "no kernel: this code runs on Fiasco.OC or inside fiasco-model, and neither is here",
@@ -71,6 +75,7 @@ fn with<R>(f: impl FnOnce(&dyn Kernel) -> R) -> R {
     f(unsafe { &*kernel })
 }
 
+#[inline(never)]
 pub(crate) fn invoke(
     dest: CapIdx,
     flags: u64,
@@ -81,18 +86,22 @@ pub(crate) fn invoke(
     with(|k| k.invoke(dest, flags, label, tag, timeouts))
 }
 
+#[inline(never)]
 pub(crate) fn utcb() -> *mut Utcb {
     with(|k| k.utcb())
 }
 
+#[inline(never)]
 pub(crate) fn at(addr: u64) -> *mut u8 {
     with(|k| k.at(addr))
 }
 
+#[inline(never)]
 pub(crate) fn zero(addr: u64, bytes: u64) {
     with(|k| k.zero(addr, bytes));
 }
 
+#[inline(never)]
 pub(crate) fn apic_id() -> u32 {
     with(|k| k.apic_id())
 }

@@ -33,6 +33,10 @@ pub struct Args {
     /// Boot script to run once instead of the three layouts.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
+    /// Real threads, one for each simulated core, instead of virtual time: shows races, has no
+    /// times.
+    #[arg(long)]
+    pub threads: bool,
     /// Where the report goes.
     #[arg(long, value_name = "FOLDER", default_value = "target/percore-report")]
     pub report: PathBuf,

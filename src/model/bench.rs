@@ -43,7 +43,7 @@ impl Board {
         if self.arrived[which].fetch_add(1, Ordering::SeqCst) + 1 == n {
             self.counters
                 .lock()
-                .expect("one host thread")
+                .expect("held for a moment only")
                 .push(user::totals());
             self.start[which].store(user::now() + LEAD, Ordering::SeqCst);
         }
@@ -83,7 +83,11 @@ pub fn run(board: &Arc<Board>, pages: u32, n: u64) {
         alloc,
         free,
     };
-    board.samples.lock().expect("one host thread").push(sample);
+    board
+        .samples
+        .lock()
+        .expect("held for a moment only")
+        .push(sample);
     board.barrier(2, n);
     user::stop();
     kit::sleep();

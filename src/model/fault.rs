@@ -86,6 +86,7 @@ fn follow(args: &TraceArgs) -> Result<Vec<Step>, Error> {
         seed: 1,
         cost: args.cost.clone(),
         script: None,
+        threads: false,
         report: PathBuf::new(),
     };
     let series = job::series(&options)?;

@@ -34,6 +34,9 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let series = series(args)?;
     let cores = cores(args, &series.machine)?;
     let scripts = scripts(args)?;
+    if args.threads {
+        return real_threads(args, &series, &cores, &scripts);
+    }
     let start = Instant::now();
     let bar = ProgressBar::new((scripts.len() * cores.len()) as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
@@ -62,6 +65,32 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let files = report::write(&results, &args.report)?;
     for f in files {
         anstream::println!("wrote {}", f.display());
+    }
+    Ok(Exit::Success)
+}
+
+/// The same runs on real threads: what is shown is that everything was served, and the counts.
+fn real_threads(
+    args: &Args,
+    series: &Series,
+    cores: &[u32],
+    scripts: &[PathBuf],
+) -> Result<Exit, Error> {
+    for file in scripts {
+        for n in cores {
+            let plan = script::run(file, *n, args.pages)?;
+            let start = Instant::now();
+            let (alloc, free) = super::point::race(series, &plan)?;
+            let pages = u64::from(*n) * u64::from(args.pages);
+            anstream::println!(
+                "{:<8} {n:>3} cores: {pages} pages allocated and freed, {} faults, {} unmaps, \
+                 {:.1} s on the host",
+                plan.layout.name(),
+                alloc.faults,
+                free.unmaps,
+                start.elapsed().as_secs_f64()
+            );
+        }
     }
     Ok(Exit::Success)
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use fiasco_model::{Costs, Counters, End, Machine, Model, Options};
+use fiasco_model::{Costs, Counters, End, Machine, Model, Options, ThreadModel};
 
 use super::bench::Board;
 use super::pager::Policy;
@@ -140,6 +140,60 @@ pub fn measure(s: &Series, plan: &Plan) -> Result<Point, Error> {
             .filter(|p| Some(p.0) != model.root() && window.contains(&p.1))
             .count(),
     })
+}
+
+/// The plan on real threads; returns the counters of allocating and freeing.
+///
+/// # Errors
+/// As [`measure`].
+pub fn race(s: &Series, plan: &Plan) -> Result<(Counters, Counters), Error> {
+    let cores = plan.programs.len();
+    let options = Options {
+        costs: s.costs.clone(),
+        ..Options::new(s.machine.clone())
+    };
+    let mut model = ThreadModel::new(&options).map_err(|e| Error::Usage(e.to_string()))?;
+    let board = Arc::new(Board::default());
+    let failure = Arc::new(Mutex::new(None));
+    let setup = Setup {
+        plan: plan.clone(),
+        machine: s.machine.clone(),
+        policy: s.policy,
+        work: s.costs.pager_request,
+    };
+    let (b, f) = (board.clone(), failure.clone());
+    model.boot(sigma0, move |_| {
+        if let Err(e) = root::run(&setup, &b) {
+            *f.lock().expect("held for a moment only") = Some(e);
+            fiasco_model::user::stop();
+        }
+    });
+    let end = model.run(u64::MAX);
+    if let Some(e) = failure.lock().expect("held for a moment only").take() {
+        return Err(Error::Usage(e));
+    }
+    if let Some(v) = model.violations().first() {
+        return Err(Error::Usage(format!(
+            "misuse of the kernel's interface: {v}"
+        )));
+    }
+    model
+        .check()
+        .map_err(|e| Error::Usage(format!("the model's own tables disagree: {e}")))?;
+    let done = board.samples.lock().expect("held for a moment only").len();
+    let c = board
+        .counters
+        .lock()
+        .expect("held for a moment only")
+        .clone();
+    let errors = board.errors.load(Ordering::SeqCst);
+    if end != End::Stopped || done != cores || c.len() != 3 || errors > 0 {
+        return Err(Error::Usage(format!(
+            "{} on {cores} cores did not finish ({end:?}, {done} programs, {errors} failed frees)",
+            plan.layout.name()
+        )));
+    }
+    Ok((c[1] - c[0], c[2] - c[1]))
 }
 
 /// The project's root pager, unchanged.

@@ -137,6 +137,22 @@ fn the_same_seed_gives_the_same_run_and_every_policy_works() {
 }
 
 #[test]
+fn real_threads_serve_the_same_pages() {
+    let s = series(Policy::Cache);
+    for layout in Layout::ALL {
+        let file = scripts().join(format!("paper-{}.cfg", layout.name()));
+        let plan = script::run(&file, 8, s.pages).unwrap();
+        let (alloc, free) = super::point::race(&s, &plan).unwrap();
+        let n = 8 * u64::from(s.pages);
+        assert_eq!(
+            (alloc.faults, alloc.maps, free.unmaps),
+            (n, n, n),
+            "{layout:?}"
+        );
+    }
+}
+
+#[test]
 fn too_little_memory_is_said() {
     let s = Series {
         machine: Machine::uniform(1, 2, 64),
