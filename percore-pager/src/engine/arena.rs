@@ -11,7 +11,7 @@
 //! A `Ref` may outlive what it names (a bug of this crate, never a client's doing: clients name
 //! objects by generation-checked numbers). Then it reads other numbers: every type that may lie in
 //! an arena is [`Pod`], and an access never leaves the arena, because its place is cut off at the
-//! arena's last page. So the rind of unsafe code in this file holds without trusting the rest.
+//! arena's end. So the rind of unsafe code in this file holds without trusting the rest.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -110,8 +110,7 @@ impl<T> Ref<T> {
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
-    /// Byte offset of the last page.
-    last: usize,
+    bytes: usize,
 }
 
 impl Arena {
@@ -127,23 +126,24 @@ impl Arena {
         let aligned = base.as_ptr().addr().is_multiple_of(PAGE_BYTES);
         ((2..=MAX_PAGES).contains(&pages) && aligned).then_some(Arena {
             base,
-            last: (pages - 1) * PAGE_BYTES,
+            bytes: pages * PAGE_BYTES,
         })
     }
 
     /// Number of pages, page 0 included.
     pub fn pages(&self) -> u32 {
-        (self.last / PAGE_BYTES + 1) as u32
+        (self.bytes / PAGE_BYTES) as u32
     }
 
     #[inline(always)]
     fn place<T: Pod>(&self, at: Ref<T>) -> NonNull<T> {
         const { assert!(size_of::<T>() <= PAGE_BYTES && align_of::<T>() <= 1 << GRANULE_SHIFT) }
         let offset = (at.raw() as usize) << GRANULE_SHIFT;
-        debug_assert!(offset <= self.last + PAGE_BYTES - size_of::<T>());
-        // SAFETY: cut off at the last page's start, so a `T`, which is no larger than a page, ends
-        // inside the arena.
-        unsafe { self.base.add(offset.min(self.last)).cast() }
+        let last = self.bytes - size_of::<T>();
+        debug_assert!(offset <= last);
+        // SAFETY: cut off so that a `T` ends inside the arena, which has at least two pages. The
+        // last place is aligned too: a type's size is a multiple of its alignment.
+        unsafe { self.base.add(offset.min(last)).cast() }
     }
 
     /// What lies at `at`.
@@ -159,6 +159,29 @@ impl Arena {
     pub fn get_mut<T: Pod>(&mut self, at: Ref<T>) -> &mut T {
         // SAFETY: as in `get`, with the arena's exclusive borrow.
         unsafe { self.place(at).as_mut() }
+    }
+
+    /// Word `index` of the array at `at`.
+    #[inline(always)]
+    pub fn word(&self, at: Ref<[u64; 0]>, index: usize) -> u64 {
+        // SAFETY: as in `get`: `word_place` gives an aligned place of 8 bytes in the arena.
+        unsafe { self.word_place(at, index).read() }
+    }
+
+    /// Sets word `index` of the array at `at`.
+    #[inline(always)]
+    pub fn set_word(&mut self, at: Ref<[u64; 0]>, index: usize, value: u64) {
+        // SAFETY: as in `get_mut`.
+        unsafe { self.word_place(at, index).write(value) }
+    }
+
+    #[inline(always)]
+    fn word_place(&self, at: Ref<[u64; 0]>, index: usize) -> NonNull<u64> {
+        let offset = ((at.raw() as usize) << GRANULE_SHIFT) + (index & (PAGE_BYTES / 8 - 1)) * 8;
+        let last = self.bytes - 8;
+        debug_assert!(offset <= last && index < PAGE_BYTES / 8);
+        // SAFETY: cut off at the last word; both terms are multiples of 8.
+        unsafe { self.base.add(offset.min(last)).cast() }
     }
 
     /// Writes `value` to `at`.
@@ -201,8 +224,13 @@ mod tests {
         arena.set(first, [1, 2]);
         assert_eq!(*arena.get(first), [1, 2]);
         assert_eq!((first.page(), last.page()), (PageIx(1), PageIx(2)));
+        arena.set(last, [3, 4]);
+        assert_eq!(*arena.get(last), [3, 4]);
         assert_eq!((arena.pages(), size_of::<Option<Ref<u8>>>()), (3, 4));
-        assert_eq!(memory.0[512..514], [1, 2]);
+        assert_eq!(
+            (&memory.0[512..514], &memory.0[1534..]),
+            (&[1, 2][..], &[3, 4][..])
+        );
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! # Layers
 //!
 //! ```text
+//!  ds       dataspaces: memory objects of three kinds
+//!  pool     a thread's frames: free, used, kept, waiting to be unmapped
+//!  kernel   the effects: unmap, zero, copy
 //!  rm       region maps: which object is where in an address space, what a fault gets
 //!  slabs    small objects in pages of one size, charged to an account
 //!  quota    accounts: limits within limits, exact
@@ -21,10 +24,16 @@
 //! * Costs are bounded by the depth of a balanced tree or by the length of the answer.
 
 pub mod arena;
+pub mod ds;
+pub mod kernel;
+pub mod pool;
 pub mod quota;
 pub mod rm;
 pub mod slabs;
+mod waiting;
 
 pub use arena::{Arena, PageIx, Pod, Ref, Store};
+pub use kernel::Kernel;
+pub use pool::{Pool, Uses};
 pub use quota::{Account, Figures};
 pub use slabs::NoMemory;

@@ -1,0 +1,276 @@
+//! The radix tree of groups.
+//!
+//! Leaves hold 64 group words, inner nodes 128 references of 4 bytes; the top node is only as large
+//! as the dataspace needs. Depth 0 is one group, in the object itself; depths 1 to 4 reach 4 MiB,
+//! 512 MiB, 64 GiB and 8 TiB.
+
+use crate::engine::arena::{Arena, Ref, Store};
+use crate::engine::slabs::{self, NoMemory};
+
+use super::object::Ds;
+use super::word::GROUP_SHIFT;
+
+const LEAF_SHIFT: u32 = 6;
+const NODE_SHIFT: u32 = 7;
+const DEEPEST: u32 = 4;
+
+/// Words of any length.
+type Node = Ref<[u64; 0]>;
+
+/// Where a group's word is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Slot {
+    Root(Ref<Ds>),
+    Leaf(Node, usize),
+}
+
+/// Levels that `pages` pages need; `None` for more than 8 TiB.
+pub(super) fn depth_for(pages: u64) -> Option<u8> {
+    let groups = pages.div_ceil(1 << GROUP_SHIFT);
+    (0..=DEEPEST)
+        .find(|depth| groups <= reach(*depth))
+        .map(|depth| depth as u8)
+}
+
+/// Groups below a node at this height.
+const fn reach(depth: u32) -> u64 {
+    match depth.checked_sub(1) {
+        None => 1,
+        Some(inner) => 1 << (LEAF_SHIFT + NODE_SHIFT * inner),
+    }
+}
+
+fn child(arena: &Arena, node: Node, index: usize) -> Option<Node> {
+    let word = arena.word(node, index / 2);
+    Ref::from_raw(if index.is_multiple_of(2) {
+        word as u32
+    } else {
+        (word >> 32) as u32
+    })
+}
+
+fn set_child(arena: &mut Arena, node: Node, index: usize, child: Option<Node>) {
+    let raw = u64::from(child.map_or(0, Ref::raw));
+    let word = arena.word(node, index / 2);
+    let word = if index.is_multiple_of(2) {
+        word & !0xffff_ffff | raw
+    } else {
+        word & 0xffff_ffff | raw << 32
+    };
+    arena.set_word(node, index / 2, word);
+}
+
+/// Index of `group` in a node at height `depth`, which is at least 1.
+#[inline]
+fn index_at(group: u64, depth: u32) -> usize {
+    if depth == 1 {
+        return (group & ((1 << LEAF_SHIFT) - 1)) as usize;
+    }
+    let shift = LEAF_SHIFT + NODE_SHIFT * (depth - 2);
+    (group >> shift & ((1 << NODE_SHIFT) - 1)) as usize
+}
+
+/// The word of `group`, which is below the dataspace's end, if its leaf is there.
+#[inline]
+pub(super) fn find(arena: &Arena, ds: Ref<Ds>, group: u64) -> Option<Slot> {
+    let it = arena.get(ds);
+    let mut depth = u32::from(it.depth);
+    if depth == 0 {
+        return Some(Slot::Root(ds));
+    }
+    let mut node: Node = Ref::from_raw(it.root as u32)?;
+    while depth > 1 {
+        node = child(arena, node, index_at(group, depth))?;
+        depth -= 1;
+    }
+    Some(Slot::Leaf(node, index_at(group, 1)))
+}
+
+/// The word at a slot.
+#[inline]
+pub(super) fn load(arena: &Arena, slot: Slot) -> u64 {
+    match slot {
+        Slot::Root(ds) => arena.get(ds).root,
+        Slot::Leaf(node, index) => arena.word(node, index),
+    }
+}
+
+/// Sets the word at a slot.
+#[inline]
+pub(super) fn store(arena: &mut Arena, slot: Slot, word: u64) {
+    match slot {
+        Slot::Root(ds) => arena.get_mut(ds).root = word,
+        Slot::Leaf(node, index) => arena.set_word(node, index, word),
+    }
+}
+
+/// The same as [`find`]; makes the nodes that are not there. Nodes made stay when it fails.
+pub(super) fn ensure<S: Store>(mem: &mut S, ds: Ref<Ds>, group: u64) -> Result<Slot, NoMemory> {
+    let it = *mem.arena().get(ds);
+    let account = it.account.ok_or(NoMemory)?;
+    let mut depth = u32::from(it.depth);
+    if depth == 0 {
+        return Ok(Slot::Root(ds));
+    }
+    let mut node: Node = match Ref::from_raw(it.root as u32) {
+        Some(root) => root,
+        None => {
+            let groups = it.page_count().div_ceil(1 << GROUP_SHIFT);
+            let entries = groups.div_ceil(reach(depth - 1)) as usize;
+            let root = new_node(
+                mem,
+                account,
+                if depth == 1 {
+                    entries
+                } else {
+                    entries.div_ceil(2)
+                },
+            )?;
+            mem.arena_mut().get_mut(ds).root = u64::from(root.raw());
+            root
+        }
+    };
+    while depth > 1 {
+        let index = index_at(group, depth);
+        node = match child(mem.arena(), node, index) {
+            Some(next) => next,
+            None => {
+                let next = new_node(mem, account, 1 << LEAF_SHIFT)?;
+                set_child(mem.arena_mut(), node, index, Some(next));
+                next
+            }
+        };
+        depth -= 1;
+    }
+    Ok(Slot::Leaf(node, index_at(group, 1)))
+}
+
+fn new_node<S: Store>(
+    mem: &mut S,
+    account: Ref<crate::engine::quota::Account>,
+    words: usize,
+) -> Result<Node, NoMemory> {
+    let node = slabs::take(mem, account, words * 8)?;
+    for index in 0..words {
+        mem.arena_mut().set_word(node, index, 0);
+    }
+    Ok(node)
+}
+
+/// The first group at or after `from` whose word is not 0, looking at no more than `steps` words.
+pub(super) enum Found {
+    /// This one.
+    Group(u64, Slot),
+    /// None so far; go on here.
+    GoOn(u64),
+    /// There is none.
+    End,
+}
+
+/// See [`Found`]. Parts of the tree that are not there cost one step.
+pub(super) fn next_used(arena: &Arena, ds: Ref<Ds>, mut from: u64, steps: u32) -> Found {
+    let it = arena.get(ds);
+    let end = it.page_count().div_ceil(1 << GROUP_SHIFT);
+    for _ in 0..steps {
+        if from >= end {
+            return Found::End;
+        }
+        match gap(arena, ds, from) {
+            Some(depth) => from = (from | (reach(depth) - 1)) + 1,
+            None => match find(arena, ds, from) {
+                Some(slot) if load(arena, slot) != 0 => return Found::Group(from, slot),
+                _ => from += 1,
+            },
+        }
+    }
+    Found::GoOn(from)
+}
+
+/// Height of the subtree around `group` that is not there; `None` when its leaf is.
+fn gap(arena: &Arena, ds: Ref<Ds>, group: u64) -> Option<u32> {
+    let it = arena.get(ds);
+    let mut depth = u32::from(it.depth);
+    if depth == 0 {
+        return None;
+    }
+    let Some(mut node) = Ref::from_raw(it.root as u32) else {
+        return Some(depth);
+    };
+    while depth > 1 {
+        match child(arena, node, index_at(group, depth)) {
+            Some(next) => node = next,
+            None => return Some(depth - 1),
+        }
+        depth -= 1;
+    }
+    None
+}
+
+/// Frees one node whose children are gone; the words in leaves must be 0. `false` when none is
+/// left. `from` is where to look, 0 at first.
+pub(super) fn free_node<S: Store>(mem: &mut S, ds: Ref<Ds>, from: &mut u64) -> bool {
+    let it = *mem.arena().get(ds);
+    let depth = u32::from(it.depth);
+    let Some(root) = Ref::<[u64; 0]>::from_raw(it.root as u32).filter(|_| depth > 0) else {
+        return false;
+    };
+    let groups = it.page_count().div_ceil(1 << GROUP_SHIFT);
+    let (mut node, mut at, mut parent) = (root, depth, None);
+    while at > 1 {
+        // The children's indices only rise: `from` never goes back within a node.
+        let first = index_at(*from, at);
+        let last = if at == depth {
+            groups.div_ceil(reach(at - 1)) as usize
+        } else {
+            1 << NODE_SHIFT
+        };
+        let Some(index) = (first..last).find(|i| child(mem.arena(), node, *i).is_some()) else {
+            break;
+        };
+        if index != first {
+            let unit = reach(at - 1);
+            let above = if at == depth {
+                0
+            } else {
+                *from & !(reach(at) - 1)
+            };
+            *from = above + index as u64 * unit;
+        }
+        let Some(next) = child(mem.arena(), node, index) else {
+            break;
+        };
+        parent = Some((node, index));
+        node = next;
+        at -= 1;
+    }
+    match parent {
+        Some((above, index)) => {
+            set_child(mem.arena_mut(), above, index, None);
+            // An inner node was the last of its subtree only if nothing of it is left.
+            *from &= !(reach(at) - 1);
+        }
+        None => mem.arena_mut().get_mut(ds).root = 0,
+    }
+    slabs::free(mem, node);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depths() {
+        let pages = |bytes: u64| bytes / 4096;
+        assert_eq!(depth_for(1), Some(0));
+        assert_eq!(depth_for(16), Some(0));
+        assert_eq!(depth_for(17), Some(1));
+        assert_eq!(depth_for(pages(4 << 20)), Some(1));
+        assert_eq!(depth_for(pages(4 << 20) + 1), Some(2));
+        assert_eq!(depth_for(pages(512 << 20)), Some(2));
+        assert_eq!(depth_for(pages(64 << 30)), Some(3));
+        assert_eq!(depth_for(pages(8 << 40)), Some(4));
+        assert_eq!(depth_for(pages(8 << 40) + 1), None);
+        assert_eq!(depth_for(u64::MAX >> 12), None);
+    }
+}

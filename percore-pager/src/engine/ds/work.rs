@@ -1,0 +1,434 @@
+//! Clear, allocate and copy_in: requests that may take many turns.
+//!
+//! A [`Work`] is made by a request's checks and then stepped until it is done; the caller serves
+//! others between two steps and answers at the end. The dataspaces it names must live as long as
+//! it does: a caller whose object dies drops the work.
+
+use l4_sys::{Errno, PAGE_SHIFT, PAGE_SIZE};
+
+use crate::engine::arena::{Ref, Store};
+use crate::engine::kernel::{Foreign, Kernel, Place};
+use crate::engine::pool::Pool;
+use crate::frames::{FrameNo, Policy};
+
+use super::create::TURN_FRAMES;
+use super::object::{Ds, Kind};
+use super::page;
+use super::populate;
+use super::share;
+use super::table::{self, Found};
+use super::word::{GROUP, GROUP_SHIFT, Page};
+
+/// Pieces that one turn may handle.
+pub(super) const TURN_PIECES: u64 = 64;
+
+/// Whether a request is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the client waits until it is done"]
+pub enum Progress {
+    /// Answer now.
+    Done,
+    /// Step again.
+    More,
+}
+
+/// Where a copy comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// One of the engine's own.
+    Own(Ref<Ds>),
+    /// Another server's, and its size in bytes.
+    Foreign(Foreign, u64),
+}
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    ds: Ref<Ds>,
+    /// Bytes that are left: from here, or with `down` up to here and below.
+    at: u64,
+    left: u64,
+    kind: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Clear,
+    Allocate {
+        write: bool,
+    },
+    /// From `at` of the source, in the same way.
+    Copy {
+        source: Source,
+        from: u64,
+        down: bool,
+    },
+}
+
+impl Work {
+    /// Clears `size` bytes at `offset` (MOE-DS-11 to -14), cut off at the end.
+    ///
+    /// # Errors
+    ///
+    /// `Access` not writable, `Range` the offset is behind the last page.
+    pub fn clear<S: Store>(
+        mem: &S,
+        ds: Ref<Ds>,
+        offset: u64,
+        size: u64,
+        writable: bool,
+    ) -> Result<Self, Errno> {
+        let it = mem.arena().get(ds);
+        if !it.may_write(writable) {
+            return Err(Errno::Access);
+        }
+        let room = it
+            .rounded_size()
+            .checked_sub(offset)
+            .filter(|room| *room > 0);
+        let left = room.ok_or(Errno::Range)?.min(size);
+        Ok(Work {
+            ds,
+            at: offset,
+            left,
+            kind: What::Clear,
+        })
+    }
+
+    /// Makes sure that `size` bytes at `offset` have memory (MOE-DS-25 to -27).
+    ///
+    /// # Errors
+    ///
+    /// `Range` unless the offset is below the exact size and the range within it.
+    pub fn allocate<S: Store>(
+        mem: &S,
+        ds: Ref<Ds>,
+        offset: u64,
+        size: u64,
+        writable: bool,
+    ) -> Result<Self, Errno> {
+        let it = mem.arena().get(ds);
+        let mut work = Work {
+            ds,
+            at: offset,
+            left: size,
+            kind: What::Allocate {
+                write: it.may_write(writable),
+            },
+        };
+        if it.kind() != Kind::OnDemand {
+            work.left = 0;
+        } else if offset >= it.size || size > it.size - offset {
+            return Err(Errno::Range);
+        }
+        Ok(work)
+    }
+
+    /// Copies `size` bytes at `from` of `source` to `offset` (MOE-DS-17 to -23); cut off at the
+    /// destination's exact and the source's rounded size. Ranges of one dataspace may overlap.
+    ///
+    /// # Errors
+    ///
+    /// `Access` the destination is not writable.
+    pub fn copy_in<S: Store>(
+        mem: &S,
+        ds: Ref<Ds>,
+        offset: u64,
+        (source, from): (Source, u64),
+        size: u64,
+        writable: bool,
+    ) -> Result<Self, Errno> {
+        let it = mem.arena().get(ds);
+        if !it.may_write(writable) {
+            return Err(Errno::Access);
+        }
+        let source_size = match source {
+            Source::Own(source) => mem.arena().get(source).rounded_size(),
+            Source::Foreign(_, size) => size,
+        };
+        let room = it.size.saturating_sub(offset);
+        let mut left = size.min(room).min(source_size.saturating_sub(from));
+        let same = source == Source::Own(ds);
+        if same && offset == from {
+            left = 0;
+        }
+        let down = same && offset > from && offset - from < left;
+        let shift = if down { left } else { 0 };
+        Ok(Work {
+            ds,
+            at: offset.saturating_add(shift),
+            left,
+            kind: What::Copy {
+                source,
+                from: from.saturating_add(shift),
+                down,
+            },
+        })
+    }
+
+    /// Does a turn's worth.
+    ///
+    /// # Errors
+    ///
+    /// `NoMem`, or what a foreign source answered: what is done so far stays.
+    pub fn step<P: Policy, K: Kernel>(
+        &mut self,
+        pool: &mut Pool<'_, P, K>,
+    ) -> Result<Progress, Errno> {
+        let done = match self.kind {
+            What::Clear => self.clear_some(pool),
+            What::Allocate { write } => self.allocate_some(pool, write),
+            What::Copy { source, from, down } => self.copy_some(pool, source, from, down),
+        };
+        if !matches!(self.kind, What::Allocate { .. }) {
+            // What was taken away must not be seen any more when the client goes on.
+            pool.unmap_waiting();
+        }
+        done?;
+        Ok(if self.left == 0 {
+            Progress::Done
+        } else {
+            Progress::More
+        })
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.at += bytes;
+        self.left -= bytes;
+    }
+
+    fn clear_some<P: Policy, K: Kernel>(&mut self, pool: &mut Pool<'_, P, K>) -> Result<(), Errno> {
+        if pool.arena().get(self.ds).kind() != Kind::OnDemand {
+            let mut budget = TURN_FRAMES * PAGE_SIZE;
+            while self.left > 0 && budget > 0 {
+                let bytes = (PAGE_SIZE - self.at % PAGE_SIZE).min(self.left).min(budget);
+                self.zero_part(pool, bytes)?;
+                budget -= bytes;
+            }
+            return Ok(());
+        }
+        let mut budget = TURN_PIECES;
+        while self.left > 0 && budget > 0 {
+            let within = self.at % PAGE_SIZE;
+            if within != 0 || self.left < PAGE_SIZE {
+                let bytes = (PAGE_SIZE - within).min(self.left);
+                self.zero_part(pool, bytes)?;
+                budget -= 1;
+                continue;
+            }
+            let page = self.at >> PAGE_SHIFT;
+            let group = page >> GROUP_SHIFT;
+            match table::next_used(pool.arena(), self.ds, group, TURN_PIECES as u32) {
+                Found::Group(found, slot) if found == group => {
+                    let first = page % GROUP;
+                    let pages = (self.left >> PAGE_SHIFT).min(GROUP - first);
+                    let mask = (((1u32 << pages) - 1) << first) as u16;
+                    let pieces = page::drop_pages(pool, self.ds, slot, mask, true);
+                    budget = budget.saturating_sub(pieces.max(1));
+                    self.advance(pages * PAGE_SIZE);
+                }
+                Found::Group(next, _) => self.skip_to(next),
+                Found::GoOn(next) => {
+                    self.skip_to(next);
+                    budget = 0;
+                }
+                Found::End => self.skip_to(u64::MAX),
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on at a group, as far as whole pages are left.
+    fn skip_to(&mut self, group: u64) {
+        let to = group.saturating_mul(GROUP * PAGE_SIZE);
+        self.advance((to - self.at).min(self.left & !(PAGE_SIZE - 1)));
+    }
+
+    /// Zeroes bytes of one page in place.
+    fn zero_part<P: Policy, K: Kernel>(
+        &mut self,
+        pool: &mut Pool<'_, P, K>,
+        bytes: u64,
+    ) -> Result<(), Errno> {
+        if let Some(frame) = self.frame_to_write(pool, false)? {
+            let offset = (self.at % PAGE_SIZE) as u32;
+            pool.kernel
+                .zero_bytes(Place { frame, offset }, bytes as u32);
+        }
+        self.advance(bytes);
+        Ok(())
+    }
+
+    /// The frame of the page at `at`. A page that does not exist is made only with `make`.
+    fn frame_to_write<P: Policy, K: Kernel>(
+        &self,
+        pool: &mut Pool<'_, P, K>,
+        make: bool,
+    ) -> Result<Option<FrameNo>, Errno> {
+        let it = pool.arena().get(self.ds);
+        let page = self.at >> PAGE_SHIFT;
+        if it.kind() != Kind::OnDemand {
+            return Ok(Some(FrameNo(it.root + page)));
+        }
+        if !make && !page::is_there(pool.arena(), self.ds, page) {
+            return Ok(None);
+        }
+        populate::bring(pool, self.ds, page, true).map(|(frame, _)| Some(frame))
+    }
+
+    fn allocate_some<P: Policy, K: Kernel>(
+        &mut self,
+        pool: &mut Pool<'_, P, K>,
+        write: bool,
+    ) -> Result<(), Errno> {
+        let (mut frames, mut pieces) = (0, 0);
+        while self.left > 0 && pieces < TURN_PIECES {
+            let page = self.at >> PAGE_SHIFT;
+            if !page::is_there(pool.arena(), self.ds, page) {
+                if frames > 0 {
+                    break;
+                }
+                // It is known that the pages before will be used.
+                pool.arena_mut().get_mut(self.ds).next_page = page;
+            }
+            let (_, work) = populate::bring(pool, self.ds, page, write)?;
+            frames += work;
+            pieces += 1;
+            self.advance((PAGE_SIZE - self.at % PAGE_SIZE).min(self.left));
+        }
+        Ok(())
+    }
+
+    fn copy_some<P: Policy, K: Kernel>(
+        &mut self,
+        pool: &mut Pool<'_, P, K>,
+        source: Source,
+        mut from: u64,
+        down: bool,
+    ) -> Result<(), Errno> {
+        let (mut copied, mut pieces) = (0, 0);
+        while self.left > 0 && copied < TURN_FRAMES && pieces < TURN_PIECES {
+            let fresh = !page::is_there(pool.arena(), self.ds, page_at(self.at, down));
+            if fresh && copied > 0 {
+                // It may take a whole turn to make it.
+                break;
+            }
+            let room = |at: u64| {
+                if down {
+                    at.wrapping_sub(1) % PAGE_SIZE + 1
+                } else {
+                    PAGE_SIZE - at % PAGE_SIZE
+                }
+            };
+            let bytes = room(self.at).min(room(from)).min(self.left);
+            let (to, end) = (self.at, from);
+            if down {
+                self.at -= bytes;
+                from -= bytes;
+            }
+            let shared = bytes == PAGE_SIZE && self.share_page(pool, source, from)?;
+            if !shared {
+                if let Err(error) = self.copy_page(pool, source, from, bytes as u32) {
+                    (self.at, from) = (to, end);
+                    self.keep_source(source, from, down);
+                    return Err(error);
+                }
+                copied += if fresh { TURN_FRAMES } else { 1 };
+            }
+            pieces += 1;
+            self.left -= bytes;
+            if !down {
+                self.at += bytes;
+                from += bytes;
+            }
+        }
+        self.keep_source(source, from, down);
+        Ok(())
+    }
+
+    fn keep_source(&mut self, source: Source, from: u64, down: bool) {
+        self.kind = What::Copy { source, from, down };
+    }
+
+    /// Shares a whole page instead of copying it; `false` when that cannot be done.
+    fn share_page<P: Policy, K: Kernel>(
+        &self,
+        pool: &mut Pool<'_, P, K>,
+        source: Source,
+        from: u64,
+    ) -> Result<bool, Errno> {
+        let Source::Own(source) = source else {
+            return Ok(false);
+        };
+        let to = pool.arena().get(self.ds);
+        let src = pool.arena().get(source);
+        let fixed = src.kind() == Kind::Static && !src.may_write(true);
+        if to.kind() != Kind::OnDemand || !fixed && src.kind() != Kind::OnDemand {
+            return Ok(false);
+        }
+        let frame = FrameNo(src.root + (from >> PAGE_SHIFT));
+        let page = if fixed {
+            Page::Static(frame)
+        } else {
+            Page::Empty
+        };
+        let (to, from) = (self.at >> PAGE_SHIFT, from >> PAGE_SHIFT);
+        let fixed = fixed.then_some(page);
+        share::copy_page(pool, (source, from), (self.ds, to), fixed)
+    }
+
+    fn copy_page<P: Policy, K: Kernel>(
+        &self,
+        pool: &mut Pool<'_, P, K>,
+        source: Source,
+        from: u64,
+        bytes: u32,
+    ) -> Result<(), Errno> {
+        let place = |frame, at: u64| Place {
+            frame,
+            offset: (at % PAGE_SIZE) as u32,
+        };
+        match source {
+            Source::Foreign(foreign, _) => {
+                if let Some(frame) = self.frame_to_write(pool, true)? {
+                    let to = place(frame, self.at);
+                    pool.kernel.copy_foreign(to, foreign, from, bytes)?;
+                }
+            }
+            Source::Own(source) => {
+                // A source page that does not exist reads as zero and is not made.
+                let empty = frame_to_read(pool, source, from).is_none();
+                if let Some(to) = self.frame_to_write(pool, !empty)? {
+                    let to = place(to, self.at);
+                    match frame_to_read(pool, source, from) {
+                        Some(frame) => pool.kernel.copy(to, place(frame, from), bytes),
+                        None => pool.kernel.zero_bytes(to, bytes),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The page that a copy at `at` touches next.
+fn page_at(at: u64, down: bool) -> u64 {
+    (if down { at.wrapping_sub(1) } else { at }) >> PAGE_SHIFT
+}
+
+fn frame_to_read<P: Policy, K: Kernel>(
+    pool: &Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    at: u64,
+) -> Option<FrameNo> {
+    let it = pool.arena().get(ds);
+    let page = at >> PAGE_SHIFT;
+    if it.kind() != Kind::OnDemand {
+        return Some(FrameNo(it.root + page));
+    }
+    match page::look(pool.arena(), ds, page) {
+        Page::Empty => None,
+        Page::Own(frame) | Page::Static(frame) => Some(frame),
+        Page::Shared(record) => Some(share::frame(pool.arena(), record)),
+    }
+}
