@@ -102,9 +102,6 @@ pub fn worst<A: Arm>(steps: u32, huge: bool) -> (u64, usize) {
     trace::<A>(steps, huge, |number, call| {
         if chosen[number] {
             let steps = step::count(call).saturating_sub(nothing);
-            if std::env::var_os("WORST").is_some() && steps > most {
-                eprintln!("{number} {steps} {}", shortest[number]);
-            }
             most = most.max(steps);
         } else {
             call();

@@ -103,7 +103,9 @@ impl Tier<'_> {
         let first = (group * LINE) as usize;
         let line = &self.lines[first..first + LINE as usize];
         let bits = line.iter().enumerate();
-        bits.fold(0, |full, (n, word)| full | u64::from(load(word) == u64::MAX) << n)
+        bits.fold(0, |full, (n, word)| {
+            full | u64::from(load(word) == u64::MAX) << n
+        })
     }
 
     /// The rest of `take_one`, when the buddy of the unit is free too: the word was `before`. The
@@ -152,7 +154,11 @@ impl Tier<'_> {
         if full != 0 {
             let pairs = full & full >> 1 & 0x55;
             let fours = pairs & pairs >> 2;
-            return if fours & 0x11 != 0 { 8 } else { 6 + u32::from(pairs != 0) };
+            return if fours & 0x11 != 0 {
+                8
+            } else {
+                6 + u32::from(pairs != 0)
+            };
         }
         let first = (group * LINE) as usize;
         let bound = bound.min(5);
