@@ -6,33 +6,18 @@ use crate::object::ObjId;
 use crate::ptab::{Inserted, Leaf, USER_END, Walk};
 use crate::quota;
 use crate::state::State;
+use crate::tlb::Flush;
 use crate::trace::What;
 
 /// Orders of pages, largest first.
 const ORDERS: [u8; 3] = [30, 21, 12];
 /// Caching of memory that nobody said anything about: normal.
 const NORMAL: u8 = 0x20;
-/// More spaces than this are flushed by flushing everything.
-const FLUSH_SPACES: usize = 4;
 /// Unmap flag: the task's own mapping too.
 const SELF: u64 = 1 << 31;
 
 fn size(order: u8) -> u64 {
     1 << order
-}
-
-/// Address spaces whose TLB entries became wrong.
-#[derive(Debug, Default)]
-struct Flush {
-    spaces: Vec<ObjId>,
-}
-
-impl Flush {
-    fn add(&mut self, task: ObjId) {
-        if !self.spaces.contains(&task) {
-            self.spaces.push(task);
-        }
-    }
 }
 
 impl State {
@@ -375,46 +360,5 @@ impl State {
             }
         }
         debug_assert!(parent.is_some());
-    }
-
-    /// Makes the TLBs forget: here at once, on other CPUs by an interrupt each that is waited for.
-    fn flush(&mut self, flush: Flush) {
-        if flush.spaces.is_empty() {
-            return;
-        }
-        let mut cpus = vec![0u64; self.cpus.len().div_ceil(64)];
-        for s in &flush.spaces {
-            if let Some(t) = self.objs.task(*s) {
-                for (all, one) in cpus.iter_mut().zip(&t.active) {
-                    *all |= one;
-                }
-            }
-        }
-        let everything = flush.spaces.len() > FLUSH_SPACES;
-        for cpu in 0..self.cpus.len() as u32 {
-            if cpus[cpu as usize / 64] >> (cpu % 64) & 1 == 0 {
-                continue;
-            }
-            if cpu == self.cpu {
-                self.charge(self.cost.tlb_flush);
-                self.count().flush_local += 1;
-            } else {
-                self.remote_request(cpu);
-                self.cpus[cpu as usize].clock += self.cost.tlb_flush;
-                self.count().flush_remote += 1;
-            }
-            if everything {
-                self.count().flush_all += 1;
-            }
-            let current = self.cpus[cpu as usize].space;
-            for s in &flush.spaces {
-                // The kernel drops a space from the set only when its CPU runs another one.
-                if current != Some(*s)
-                    && let Some(t) = self.objs.task_mut(*s)
-                {
-                    t.clear_active(cpu);
-                }
-            }
-        }
     }
 }

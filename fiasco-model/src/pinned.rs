@@ -13,11 +13,12 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 
+use crate::dispatch::{put_back, start_on};
 use crate::here::{self, Cpu};
 use crate::object::ObjId;
 use crate::state::{ENTRY_BASE, ENTRY_STEP, State};
 use crate::thread::Run;
-use crate::virt::{Co, End, STACK, put_back, start_on};
+use crate::virt::{Co, End, STACK};
 
 /// A coroutine that goes with its simulated thread to another CPU.
 pub(crate) struct Moved(Co);

@@ -9,13 +9,14 @@ use std::collections::HashMap;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+use l4_sys::Utcb;
 use l4_sys::host::{self, Kernel};
-use l4_sys::{CapIdx, MsgTag, Timeouts, Utcb};
 
+use crate::dispatch::{earliest, put_back, start_on};
 use crate::fault::FaultStep;
 use crate::object::ObjId;
 use crate::rng::Rng;
-use crate::state::{ENTRY_BASE, ENTRY_STEP, State};
+use crate::state::State;
 use crate::thread::Run;
 
 /// Host stack of a simulated thread; its pages are only used when touched.
@@ -50,7 +51,7 @@ pub(crate) struct Virtual {
     coros: RefCell<HashMap<ObjId, Co>>,
     stacks: RefCell<Vec<DefaultStack>>,
     yielder: Cell<*const Yielder<(), ()>>,
-    utcb: Cell<*mut Utcb>,
+    pub utcb: Cell<*mut Utcb>,
     /// The earliest time at which another CPU can run.
     horizon: Cell<u64>,
     order: Order,
@@ -265,7 +266,7 @@ impl Virtual {
     }
 
     /// Gives other CPUs their turn when time has come, and sleeps while the thread waits.
-    fn settle(&self) {
+    pub fn settle(&self) {
         self.steps.set(self.steps.get() + 1);
         self.fate();
         let on = {
@@ -330,155 +331,11 @@ impl Virtual {
     }
 }
 
-/// The CPU that can run first, when, and when the next one can.
-fn earliest(st: &mut State) -> (u32, u64, u64) {
-    let here = st.cpu;
-    st.turns.set(here, st.cpus[here as usize].key());
-    while let Some(cpu) = st.turns.changed.pop() {
-        st.turns.set(cpu, st.cpus[cpu as usize].key());
-    }
-    st.turns.first()
-}
-
-/// Makes the best thread of a CPU the running one.
-pub(crate) fn start_on(st: &mut State, cpu: u32, at: u64) -> ObjId {
-    let c = &mut st.cpus[cpu as usize];
-    c.clock = c.clock.max(at);
-    let i = c.pick(c.clock).expect("the CPU has a thread that arrived");
-    let thread = c.ready.swap_remove(i).thread;
-    let direct = c.direct.take() == Some(thread);
-    c.running = Some(thread);
-    let space = st.objs.thread(thread).and_then(|t| t.task);
-    let c = &mut st.cpus[cpu as usize];
-    if !direct && c.space != space {
-        c.clock += st.cost.schedule;
-    }
-    c.space = space;
-    if let Some(t) = space.and_then(|s| st.objs.task_mut(s)) {
-        t.mark_active(cpu);
-    }
-    st.me = thread;
-    st.cpu = cpu;
-    thread
-}
-
-/// The running thread stops running; when it could go on it is the next of its priority.
-pub(crate) fn put_back(st: &mut State) {
-    let (me, cpu) = (st.me, st.cpu as usize);
-    if st.cpus[cpu].running != Some(me) {
-        return;
-    }
-    st.cpus[cpu].running = None;
-    let ready = st
-        .objs
-        .thread(me)
-        .filter(|t| t.run == Run::Ready && t.cpu.map(|c| c.0) == Some(cpu as u32));
-    if let Some(prio) = ready.map(|t| t.prio) {
-        let at = st.cpus[cpu].clock;
-        st.cpus[cpu].ready.push(crate::sched::Ready {
-            prio,
-            number: 0,
-            at,
-            thread: me,
-        });
-    }
-}
-
-impl Kernel for Virtual {
-    fn invoke(
-        &self,
-        dest: CapIdx,
-        flags: u64,
-        label: u64,
-        tag: MsgTag,
-        timeouts: Timeouts,
-    ) -> (MsgTag, u64) {
-        self.state
-            .borrow_mut()
-            .syscall(dest, flags, label, tag, timeouts);
-        self.settle();
-        let st = self.state.borrow();
-        st.objs
-            .thread(st.me)
-            .map_or((crate::state::FAILED, 0), |t| t.result)
-    }
-
-    fn utcb(&self) -> *mut Utcb {
-        self.utcb.get()
-    }
-
-    fn at(&self, addr: u64) -> *mut u8 {
-        self.access(addr, 4)
-    }
-
-    fn zero(&self, addr: u64, bytes: u64) {
-        let mut at = addr;
-        let end = addr + bytes;
-        while at < end {
-            let part = (end - at).min(4096 - at % 4096);
-            let p = self.access(at, 6);
-            // SAFETY: `part` bytes inside one simulated page that is mapped writable; the area is
-            // the model's, and the caller of `mem::zero` answers for references into it.
-            unsafe { core::ptr::write_bytes(p, 0, part as usize) };
-            at += part;
-        }
-        let mut st = self.state.borrow_mut();
-        st.count().zeroed += bytes;
-        let cost = st.cost.zero_4k * bytes / 4096;
-        st.charge(cost);
-    }
-
-    fn apic_id(&self) -> u32 {
-        let st = self.state.borrow();
-        st.machine.apic_id(st.cpu)
-    }
-
-    fn entry(&self, start: Box<dyn FnOnce(u64) + Send>) -> u64 {
-        let mut st = self.state.borrow_mut();
-        st.entries.push(Some(start));
-        ENTRY_BASE + (st.entries.len() as u64 - 1) * ENTRY_STEP
-    }
-}
-
 impl Drop for Virtual {
     fn drop(&mut self) {
         let all: Vec<ObjId> = self.coros.borrow().keys().copied().collect();
         for t in all {
             self.drop_coroutine(t);
         }
-    }
-}
-
-impl crate::user::Engine for Virtual {
-    fn access(&self, addr: u64, rights: u8) -> *mut u8 {
-        Virtual::access(self, addr, rights)
-    }
-
-    fn compute(&self, cycles: u64) {
-        Virtual::compute(self, cycles);
-    }
-
-    fn now(&self) -> u64 {
-        self.state.borrow().now()
-    }
-
-    fn cpu(&self) -> u32 {
-        self.state.borrow().cpu
-    }
-
-    fn stop(&self) {
-        self.stop.set(true);
-    }
-
-    fn mortal(&self, per_million: u32) {
-        let mut st = self.state.borrow_mut();
-        let me = st.me;
-        if let Some(t) = st.objs.thread_mut(me) {
-            t.mortal = per_million;
-        }
-    }
-
-    fn totals(&self) -> crate::Counters {
-        self.state.borrow().totals()
     }
 }

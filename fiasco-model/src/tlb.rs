@@ -1,0 +1,67 @@
+//! TLB flushes: which spaces and CPUs an unmap concerns, and what the kernel does about it.
+//!
+//! The kernel flushes whole address spaces, once for each flexpage, on every CPU that ran the
+//! space since its last flush there.
+
+use crate::object::ObjId;
+use crate::state::State;
+
+/// More spaces than this are flushed by flushing everything.
+const FLUSH_SPACES: usize = 4;
+
+/// Address spaces whose TLB entries became wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Flush {
+    spaces: Vec<ObjId>,
+}
+
+impl Flush {
+    pub fn add(&mut self, task: ObjId) {
+        if !self.spaces.contains(&task) {
+            self.spaces.push(task);
+        }
+    }
+}
+
+impl State {
+    /// Makes the TLBs forget: here at once, on other CPUs by an interrupt each that is waited for.
+    pub fn flush(&mut self, flush: Flush) {
+        if flush.spaces.is_empty() {
+            return;
+        }
+        let mut cpus = vec![0u64; self.cpus.len().div_ceil(64)];
+        for s in &flush.spaces {
+            if let Some(t) = self.objs.task(*s) {
+                for (all, one) in cpus.iter_mut().zip(&t.active) {
+                    *all |= one;
+                }
+            }
+        }
+        let everything = flush.spaces.len() > FLUSH_SPACES;
+        for cpu in 0..self.cpus.len() as u32 {
+            if cpus[cpu as usize / 64] >> (cpu % 64) & 1 == 0 {
+                continue;
+            }
+            if cpu == self.cpu {
+                self.charge(self.cost.tlb_flush);
+                self.count().flush_local += 1;
+            } else {
+                self.remote_request(cpu);
+                self.cpus[cpu as usize].clock += self.cost.tlb_flush;
+                self.count().flush_remote += 1;
+            }
+            if everything {
+                self.count().flush_all += 1;
+            }
+            let current = self.cpus[cpu as usize].space;
+            for s in &flush.spaces {
+                // The kernel drops a space from the set only when its CPU runs another one.
+                if current != Some(*s)
+                    && let Some(t) = self.objs.task_mut(*s)
+                {
+                    t.clear_active(cpu);
+                }
+            }
+        }
+    }
+}
