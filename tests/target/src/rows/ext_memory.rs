@@ -3,7 +3,7 @@
 use l4_sys::memdesc::MemType;
 use l4_sys::ops::sigma0;
 use l4_sys::{CapRights, Errno, Fpage, MemRights, PAGE_SIZE};
-use l4re_rs::client::sigma0_ext::{PROTOCOL, flag, op};
+use l4re_rs::client::sigma0_ext::{PROTOCOL, Statistics, flag, op};
 use l4re_rs::{Cap, cap::kind};
 
 use super::ext::{Wrong, failed, same};
@@ -270,19 +270,21 @@ pub fn release_partly(c: &mut Context, places: &Places, _: &Probe) -> Done {
     Ok(())
 }
 
+/// Waits until all memory that was given back is free again.
+pub(super) fn settle(c: &Context) -> Result<Statistics, Wrong> {
+    for _ in 0..1000 {
+        let stats = c.a.statistics().map_err(failed("statistics"))?;
+        if stats.waiting == 0 {
+            return Ok(stats);
+        }
+        l4re_rs::client::ipc::sleep(l4_sys::Timeout::from_us(1000));
+    }
+    Err(("memory waits for ever", 1, 0))
+}
+
 /// Single pages, every other one of a stretch, so that none can be joined: more than may wait.
 pub fn release_many(c: &mut Context, places: &Places, _: &Probe) -> Done {
     const PAGES: u64 = 48;
-    let settle = |c: &Context| {
-        for _ in 0..1000 {
-            let stats = c.a.statistics().map_err(failed("statistics"))?;
-            if stats.waiting == 0 {
-                return Ok(stats);
-            }
-            l4re_rs::client::ipc::sleep(l4_sys::Timeout::from_us(1000));
-        }
-        Err(("memory waits for ever", 1, 0))
-    };
     let before = settle(c)?;
     let b = c.client();
     let start = places.free_block(21, 0x200_0000).unwrap_or(0);

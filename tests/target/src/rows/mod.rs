@@ -56,7 +56,7 @@ pub fn run(t: &mut Tap, c: &mut Context) {
     meta::run(t, c);
     boot::run(t, c);
     malformed::run(t, c, &places);
-    storm::malformed(t, c);
+    storm::malformed(t, c, &places);
     storm::checkerboard(t, c, &places);
     ram::everything(t, c, &places);
     factory::run_dry(t, c);
