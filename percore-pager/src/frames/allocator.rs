@@ -155,11 +155,11 @@ impl<'a, P: Policy> Frames<'a, P> {
         order: PageOrder,
         owner: OwnerTag,
     ) -> Result<FrameNo, AllocError> {
-        if order == PageOrder::BLOCK {
-            if let Some(ix) = self.policy.try_take_block() {
-                self.ledger.claim_block(ix, owner);
-                return Ok(self.window().frame(ix));
-            }
+        if order == PageOrder::BLOCK
+            && let Some(ix) = self.policy.try_take_block()
+        {
+            self.ledger.claim_block(ix, owner);
+            return Ok(self.window().frame(ix));
         }
         self.alloc_order_fully(order, owner)
     }
@@ -278,13 +278,13 @@ impl<'a, P: Policy> Frames<'a, P> {
         order: PageOrder,
         owner: OwnerTag,
     ) -> Result<(), FreeError> {
-        if order == PageOrder::BLOCK {
-            if let Some(ix) = self.ledger.release_block(start, owner) {
-                if self.policy.try_give_block(ix) {
-                    return Ok(());
-                }
-                return self.free_span(Span::at(ix, Window::BLOCK));
+        if order == PageOrder::BLOCK
+            && let Some(ix) = self.ledger.release_block(start, owner)
+        {
+            if self.policy.try_give_block(ix) {
+                return Ok(());
             }
+            return self.free_span(Span::at(ix, Window::BLOCK));
         }
         let frames = u64::from(order.frames());
         self.free(
@@ -358,7 +358,7 @@ impl<'a, P: Policy> Frames<'a, P> {
     pub fn end_zeroing(&mut self, run: Run) -> Result<(), FreeError> {
         let span = self.unhold(run)?;
         let order = PageOrder::holding(span.frames()).filter(|o| o.frames() == span.frames());
-        let aligned = order.filter(|o| run.start().0 % u64::from(o.frames()) == 0);
+        let aligned = order.filter(|o| run.start().0.is_multiple_of(u64::from(o.frames())));
         if !aligned.is_some_and(|order| self.zeroed.put(span.start, order)) {
             self.give(span);
         }

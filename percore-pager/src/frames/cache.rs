@@ -216,10 +216,10 @@ unsafe impl<P: Policy> Policy for Cached<P> {
         if order == PageOrder::FRAME {
             return self.take_one();
         }
-        if order == PageOrder::BLOCK {
-            if let Some(start) = self.try_take_block() {
-                return Some(start);
-            }
+        if order == PageOrder::BLOCK
+            && let Some(start) = self.try_take_block()
+        {
+            return Some(start);
         }
         self.retry(|policy| policy.take(order))
     }

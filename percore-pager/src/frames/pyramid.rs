@@ -210,10 +210,10 @@ impl<'a> Pyramid<'a> {
             let block = self.take_block()?;
             return Some(FrameIx(self.open_taking(block, order)));
         }
-        if order < 2 * GROUP_ORDER {
-            if let Some(unit) = self.blocks.take(order - GROUP_ORDER) {
-                return Some(FrameIx((unit - self.skew) * GROUP));
-            }
+        if order < 2 * GROUP_ORDER
+            && let Some(unit) = self.blocks.take(order - GROUP_ORDER)
+        {
+            return Some(FrameIx((unit - self.skew) * GROUP));
         }
         let group = self.whole.first()?;
         self.take_whole(group);
@@ -385,7 +385,8 @@ impl<'a> Pyramid<'a> {
     pub(super) fn give(&mut self, span: Span) -> bool {
         let skew = self.window.skew();
         let block = span.start.0 / GROUP;
-        if span.frames() == GROUP && span.start.0 % GROUP == 0 && self.frames.is_out(block) {
+        if span.frames() == GROUP && span.start.0.is_multiple_of(GROUP) && self.frames.is_out(block)
+        {
             return self.give_block(block);
         }
         pieces(span, skew).all(|piece| self.is_taken(piece))
@@ -429,7 +430,7 @@ impl<'a> Pyramid<'a> {
             if let Some(found) = self.frames.next_free(from.0) {
                 return Some(single(found));
             }
-        } else if self.block_is_free(block) && from.0 % GROUP != 0 {
+        } else if self.block_is_free(block) && !from.0.is_multiple_of(GROUP) {
             return Some(Span {
                 start: from,
                 end: FrameIx((block + 1) * GROUP),

@@ -2,8 +2,8 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 
-use super::ops::{Op, Setting};
-use super::rig::Care;
+use crate::support::ops::{Op, Setting};
+use crate::support::rig::{Care, run as run_trace};
 
 /// Longest trace made of an input.
 const STEPS: usize = 200;
@@ -21,7 +21,7 @@ pub fn run(bytes: &[u8]) {
             Err(_) => break,
         }
     }
-    super::rig::run(
+    run_trace(
         setting,
         &ops,
         Care {
