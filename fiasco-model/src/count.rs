@@ -44,8 +44,6 @@ counters! {
     ipis,
     /// Page faults that went to a pager.
     faults,
-    /// Page faults of sigma0, which the kernel resolves.
-    sigma0_faults,
     /// Exceptions sent to a handler.
     exceptions,
     /// Memory pages entered into a page table.

@@ -36,8 +36,10 @@ impl State {
         }
         if let Some(o) = self.objs.remove(obj) {
             let (payer, bytes) = o.paid;
-            if let Kind::Factory(q) = o.kind {
-                self.quotas.close(payer, q);
+            match o.kind {
+                Kind::Factory(q) => self.quotas.close(payer, q),
+                Kind::Task(t) => self.graveyard.extend(t.ku),
+                _ => {}
             }
             if bytes > 0 {
                 self.quotas.free(payer, bytes);

@@ -6,7 +6,6 @@ use l4_sys::{Fpage, IpcError, MsgTag, TagFlags, Timeouts, proto, syscall};
 
 use crate::invoke::Call;
 use crate::object::{Kind, ObjId};
-use crate::ptab::{Inserted, Leaf};
 use crate::state::State;
 use crate::thread::{From, Purpose, Run, Saved};
 use crate::trace::{Misuse, What};
@@ -42,11 +41,8 @@ impl State {
         });
         let task = self.my_task();
         if task == self.sigma0 {
-            return if self.sigma0_fault(addr) {
-                FaultStep::Done
-            } else {
-                FaultStep::Hopeless
-            };
+            // Sigma0 has all memory at its physical address: what it misses is no memory.
+            return FaultStep::Hopeless;
         }
         self.count().faults += 1;
         let Some(t) = self.objs.thread(me) else {
@@ -69,26 +65,6 @@ impl State {
         let tag = MsgTag::new(proto::PAGE_FAULT, 2, 0, TagFlags::empty());
         self.kernel_call(cap, tag, Purpose::Fault);
         FaultStep::Asked
-    }
-
-    /// Sigma0's faults are resolved by the kernel: everything is there one to one.
-    fn sigma0_fault(&mut self, addr: u64) -> bool {
-        self.count().sigma0_faults += 1;
-        let page = addr >> 12 << 12;
-        let sigma0 = self.sigma0;
-        let leaf = Leaf {
-            phys: page,
-            order: 12,
-            rights: 7,
-            cache: 0x20,
-            map: crate::mapdb::ROOT,
-        };
-        if page >= self.ram.bytes() {
-            return false;
-        }
-        self.objs
-            .task_mut(sigma0)
-            .is_some_and(|t| t.pages.insert(page, leaf, || true) != Inserted::Conflict)
     }
 
     fn save(&mut self, thread: ObjId) {

@@ -12,6 +12,7 @@ use corosensei::Yielder;
 use l4_sys::host::{self, Kernel};
 use l4_sys::{CapIdx, MsgTag, Timeouts, Utcb};
 
+use crate::dispatch::may_go_on;
 use crate::fault::FaultStep;
 use crate::object::ObjId;
 use crate::pinned::Shared;
@@ -103,15 +104,7 @@ impl<'a> Cpu<'a> {
     fn settle(&self, mut st: MutexGuard<'_, State>) {
         let steps = self.shared.steps.fetch_add(1, Ordering::SeqCst) + 1;
         let over = steps >= self.shared.bound.load(Ordering::SeqCst);
-        let me = self.me.get();
-        let cpu = &st.cpus[self.cpu as usize];
-        let goes_on = st.objs.thread(me).is_some_and(|t| {
-            t.run == Run::Ready
-                && t.cpu.map(|c| c.0) == Some(self.cpu)
-                && t.start.is_none()
-                && cpu.running == Some(me)
-                && !cpu.ready.iter().any(|r| r.prio > t.prio)
-        });
+        let goes_on = may_go_on(&st, false);
         self.shared.notify(&mut st);
         drop(st);
         if !goes_on || over || self.shared.stop.load(Ordering::SeqCst) {

@@ -32,8 +32,13 @@ pub(crate) struct Cpu {
     /// Runs next, whoever else is ready at its priority.
     pub direct: Option<ObjId>,
     pub counters: Counters,
-    /// Cycles in which it ran a thread.
+    /// Cycles in which it ran a thread, as of the last switch.
     pub busy: u64,
+    /// When the running thread was dispatched.
+    pub since: u64,
+    /// Who was dispatched last, and when its time slice began.
+    pub last: Option<ObjId>,
+    pub slice: u64,
 }
 
 impl Cpu {
@@ -47,6 +52,9 @@ impl Cpu {
             direct: None,
             counters: Counters::default(),
             busy: 0,
+            since: 0,
+            last: None,
+            slice: 0,
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub woken: Vec<ObjId>,
     /// Threads whose host context is to be dropped.
     pub dead: Vec<ObjId>,
+    /// Kernel-user memory of tasks that are gone: their threads may still be leaving.
+    pub graveyard: Vec<crate::space::KuMem>,
     pub ring: Ring,
     pub violations: Vec<Violation>,
     /// Threads that have finished their send and now begin to receive.
@@ -87,6 +89,7 @@ impl State {
             entries: Vec::new(),
             woken: Vec::new(),
             dead: Vec::new(),
+            graveyard: Vec::new(),
             ring: Ring::new(RING),
             violations: Vec::new(),
             to_receive: Vec::new(),

@@ -12,7 +12,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use l4_sys::Utcb;
 use l4_sys::host::{self, Kernel};
 
-use crate::dispatch::{earliest, put_back, start_on};
+use crate::dispatch::{earliest, may_go_on, put_back, start_on};
 use crate::fault::FaultStep;
 use crate::object::ObjId;
 use crate::rng::Rng;
@@ -244,23 +244,11 @@ impl Virtual {
     }
 
     /// After an operation of the running thread: whether it goes on at once.
-    fn goes_on(&self, st: &mut State) -> bool {
-        let me = st.me;
-        let Some(t) = st.objs.thread(me) else {
-            return false;
-        };
-        if t.run != Run::Ready || t.cpu.is_none_or(|c| c.0 != st.cpu) || t.start.is_some() {
-            return false;
-        }
-        let prio = t.prio;
-        let cpu = &st.cpus[st.cpu as usize];
-        if cpu.running != Some(me) {
-            return false;
-        }
-        let preempted = cpu.ready.iter().any(|r| r.prio > prio && r.at <= cpu.clock);
+    fn goes_on(&self, st: &State) -> bool {
+        let clock = st.cpus[st.cpu as usize].clock;
         self.order == Order::Time
-            && !preempted
-            && cpu.clock <= self.horizon.get()
+            && clock <= self.horizon.get()
+            && may_go_on(st, true)
             && self.steps.get() < self.bound.get()
             && !self.stop.get()
     }
@@ -271,7 +259,7 @@ impl Virtual {
         self.fate();
         let on = {
             let mut st = self.state.borrow_mut();
-            self.goes_on(&mut st) || {
+            self.goes_on(&st) || {
                 put_back(&mut st);
                 false
             }

@@ -314,6 +314,42 @@ fn the_information_page_and_the_tables_are_there() {
 }
 
 #[test]
+fn threads_of_one_priority_share_their_cpu() {
+    let (_, got) = run(&options(1), |r: Report<u64>| {
+        // This thread must get to start both.
+        kit::run_on(CapIdx::THREAD, 0, 50);
+        let flag = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let f = flag.clone();
+        let p = kit::Program {
+            slot: TASK,
+            cpu: 0,
+            prio: 7,
+            pager: None,
+        };
+        // Spins until the other one, of the same priority, has run.
+        p.start(&[], move || {
+            while f.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+                user::compute(1_000_000);
+            }
+            r.add(user::now());
+        })
+        .unwrap();
+        let p = kit::Program {
+            slot: TASK.offset(2),
+            ..p
+        };
+        p.start(&[], move || {
+            flag.store(1, std::sync::atomic::Ordering::SeqCst)
+        })
+        .unwrap();
+        kit::sleep();
+    });
+    // The spinner was first; its slice of 10 ms ended at 10^7 cycles of 1 GHz.
+    assert!((10_000_000..13_000_000).contains(&got[0]), "{got:?}");
+    assert_eq!(got.len(), 1);
+}
+
+#[test]
 fn text_reaches_the_log() {
     let (m, _) = run(&options(1), |_: Report<()>| {
         let u: UtcbRef = kit::utcb();
