@@ -319,7 +319,7 @@ impl<'a, P: Policy> Frames<'a, P> {
     }
 
     /// Makes `span` free in the ledger if all of it is in the state `from`.
-    fn leave(&mut self, span: Span, from: Owner) -> Result<(), FreeError> {
+    pub(super) fn leave(&mut self, span: Span, from: Owner) -> Result<(), FreeError> {
         if let Err((ix, owner)) = self.ledger.expect(span, from) {
             let frame = self.window().frame(ix);
             return Err(match owner {
@@ -331,70 +331,6 @@ impl<'a, P: Policy> Frames<'a, P> {
         }
         self.ledger.change(span, from, Owner::Free);
         Ok(())
-    }
-
-    // ---- Zeroed frames ----
-
-    /// Takes a run of `order` out to be zeroed; the caller hands it to [`Self::end_zeroing`]
-    /// when it has zeroed it, or to [`Self::abandon_zeroing`]. `None` when nothing dirty of that
-    /// order is free, or so many zeroed runs of it wait that there is no room for one more.
-    #[must_use = "the run is taken until it is handed back"]
-    pub fn begin_zeroing(&mut self, order: PageOrder) -> Option<Run> {
-        if self.zeroed.room(order) == 0 {
-            return None;
-        }
-        let ix = self.policy.take(order)?;
-        let span = Span::at(ix, order.frames());
-        self.ledger.change(span, Owner::Free, Owner::Held);
-        self.held += order.frames();
-        self.window().run(span)
-    }
-
-    /// Puts a run that was taken out and is all zero now to the zeroed frames.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::free`], when the run was not taken out to be zeroed.
-    pub fn end_zeroing(&mut self, run: Run) -> Result<(), FreeError> {
-        let span = self.unhold(run)?;
-        let order = PageOrder::holding(span.frames()).filter(|o| o.frames() == span.frames());
-        let aligned = order.filter(|o| run.start().0.is_multiple_of(u64::from(o.frames())));
-        if !aligned.is_some_and(|order| self.zeroed.put(span.start, order)) {
-            self.give(span);
-        }
-        Ok(())
-    }
-
-    /// Puts a run that was taken out to the dirty frames again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::free`], when the run was not taken out to be zeroed.
-    pub fn abandon_zeroing(&mut self, run: Run) -> Result<(), FreeError> {
-        let span = self.unhold(run)?;
-        self.give(span);
-        Ok(())
-    }
-
-    fn unhold(&mut self, run: Run) -> Result<Span, FreeError> {
-        let span = self
-            .window()
-            .span_of(run)
-            .ok_or(FreeError::Foreign(run.start()))?;
-        self.leave(span, Owner::Held)?;
-        self.held -= span.frames();
-        Ok(span)
-    }
-
-    /// Makes the longest zeroed run an ordinary free one; `false` when there is none.
-    pub fn drop_zeroed(&mut self) -> bool {
-        match self.zeroed.take_any() {
-            Some(span) => {
-                self.give(span);
-                true
-            }
-            None => false,
-        }
     }
 
     // ---- Questions, all in constant time ----
@@ -450,7 +386,7 @@ impl<'a, P: Policy> Frames<'a, P> {
     // ---- Inside ----
 
     /// Gives frames to the policy that the ledger says are free and the policy does not have.
-    fn give(&mut self, span: Span) {
+    pub(super) fn give(&mut self, span: Span) {
         let accepted = self.policy.give(span);
         debug_assert!(
             accepted,

@@ -11,9 +11,13 @@
 //! [`Frames::begin_zeroing`]: super::Frames::begin_zeroing
 //! [`Frames::end_zeroing`]: super::Frames::end_zeroing
 
+use super::allocator::Frames;
+use super::error::FreeError;
+use super::ledger::Owner;
 use super::memory::{Need, as_u32, carve};
 use super::orders::pieces;
-use super::units::{FrameIx, PageOrder, Span};
+use super::policy::Policy;
+use super::units::{FrameIx, PageOrder, Run, Span};
 
 /// Number of orders that have a stack.
 pub const STACKS: usize = 3;
@@ -194,5 +198,69 @@ impl<'a> Zeroed<'a> {
             aligned &= pieces(span, self.skew).count() == 1;
         });
         aligned
+    }
+}
+
+impl<P: Policy> Frames<'_, P> {
+    /// Takes a run of `order` out to be zeroed; the caller hands it to [`Self::end_zeroing`]
+    /// when it has zeroed it, or to [`Self::abandon_zeroing`]. `None` when nothing dirty of that
+    /// order is free, or so many zeroed runs of it wait that there is no room for one more.
+    #[must_use = "the run is taken until it is handed back"]
+    pub fn begin_zeroing(&mut self, order: PageOrder) -> Option<Run> {
+        if self.zeroed.room(order) == 0 {
+            return None;
+        }
+        let ix = self.policy.take(order)?;
+        let span = Span::at(ix, order.frames());
+        self.ledger.change(span, Owner::Free, Owner::Held);
+        self.held += order.frames();
+        self.window().run(span)
+    }
+
+    /// Puts a run that was taken out and is all zero now to the zeroed frames.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::free`], when the run was not taken out to be zeroed.
+    pub fn end_zeroing(&mut self, run: Run) -> Result<(), FreeError> {
+        let span = self.unhold(run)?;
+        let order = PageOrder::holding(span.frames()).filter(|o| o.frames() == span.frames());
+        let aligned = order.filter(|o| run.start().0.is_multiple_of(u64::from(o.frames())));
+        if !aligned.is_some_and(|order| self.zeroed.put(span.start, order)) {
+            self.give(span);
+        }
+        Ok(())
+    }
+
+    /// Puts a run that was taken out to the dirty frames again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::free`], when the run was not taken out to be zeroed.
+    pub fn abandon_zeroing(&mut self, run: Run) -> Result<(), FreeError> {
+        let span = self.unhold(run)?;
+        self.give(span);
+        Ok(())
+    }
+
+    fn unhold(&mut self, run: Run) -> Result<Span, FreeError> {
+        let span = self
+            .window()
+            .span_of(run)
+            .ok_or(FreeError::Foreign(run.start()))?;
+        self.leave(span, Owner::Held)?;
+        self.held -= span.frames();
+        Ok(span)
+    }
+
+    /// Makes the longest zeroed run an ordinary free one; `false` when there is none.
+    pub fn drop_zeroed(&mut self) -> bool {
+        match self.zeroed.take_any() {
+            Some(span) => {
+                self.give(span);
+                true
+            }
+            None => false,
+        }
     }
 }
