@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use l4_sys::Errno;
 use percore_pager::engine::Store;
 use percore_pager::engine::ds::{self, Death, Kind as DsKind};
-use percore_pager::frames::FrameNo;
 
 use super::{FRAMES, Rig};
 use crate::machine::{BASE, PAGE};

@@ -11,7 +11,7 @@ use crate::frames::{FrameNo, PageOrder, Policy};
 use super::object::{Ds, Kind, flag};
 use super::page;
 use super::populate;
-use super::table::Slot;
+use super::table::{self, Slot};
 use super::word::{GROUP, GROUP_SHIFT, Group, Page, frame_of};
 
 /// What a client, or a region map for it, wants mapped.
@@ -71,19 +71,29 @@ pub fn map<P: Policy, K: Kernel>(
     let base = ask.spot & !(PAGE_SIZE - 1);
     let caching = (it.flags & flag::CACHING).max(ask.flags & flag::CACHING);
     let kind = it.kind();
-    let (frame, work) = match kind {
-        Kind::OnDemand => match there(pool.arena(), ds, page, write) {
-            Some(frame) => (frame, 0),
-            None => populate::bring(pool, ds, page, write)?,
-        },
-        Kind::Contiguous | Kind::Static => (FrameNo(it.root + page), 0),
-    };
-    let most = fitting(frame, base, ask.window);
-    let order = match kind {
-        Kind::OnDemand => on_demand_order(pool.arena(), ds, page, most),
+    let (frame, work, order) = match kind {
+        Kind::OnDemand => {
+            let slot = table::find(pool.arena(), ds, page >> GROUP_SHIFT);
+            let there = slot.and_then(|slot| there(pool.arena(), slot, page, write));
+            let (frame, work, slot) = match (there, slot) {
+                (Some(frame), Some(slot)) => (frame, 0, slot),
+                _ => populate::bring(pool, ds, slot, page, write)?,
+            };
+            let most = fitting(frame, base, ask.window);
+            (
+                frame,
+                work,
+                on_demand_order(pool.arena(), ds, slot, page, most),
+            )
+        }
         Kind::Contiguous | Kind::Static => {
-            let it = pool.arena().get(ds);
-            run_order(frame, it.root, it.root + it.page_count(), most)
+            let frame = FrameNo(it.root + page);
+            let most = fitting(frame, base, ask.window);
+            (
+                frame,
+                0,
+                run_order(frame, it.root, it.root + it.page_count(), most),
+            )
         }
     };
     Ok(Mapped {
@@ -98,8 +108,8 @@ pub fn map<P: Policy, K: Kernel>(
 
 /// The page's frame if it can be mapped as it is.
 #[inline]
-fn there(arena: &Arena, ds: Ref<Ds>, page: u64, write: bool) -> Option<FrameNo> {
-    match page::look(arena, ds, page) {
+fn there(arena: &Arena, slot: Slot, page: u64, write: bool) -> Option<FrameNo> {
+    match page::look_in(arena, slot, page) {
         Page::Own(frame) => Some(frame),
         Page::Shared(record) if !write => Some(super::share::frame(arena, record)),
         Page::Static(frame) if !write => Some(frame),
@@ -141,14 +151,16 @@ fn run_order(frame: FrameNo, start: u64, end: u64, most: u32) -> u32 {
 /// The largest aligned block around a page, up to `most`, of which every page is used and follows in
 /// frames. Blocks of more than a group are looked for up to 2 MiB.
 #[inline]
-fn on_demand_order(arena: &Arena, ds: Ref<Ds>, page: u64, most: u32) -> u32 {
-    let Some((slot, Group::Run { base, used, .. })) = page::group_of(arena, ds, page) else {
+fn on_demand_order(arena: &Arena, ds: Ref<Ds>, slot: Slot, page: u64, most: u32) -> u32 {
+    let word = table::load(arena, slot);
+    let Group::Run { base, used, .. } = Group::from_word(word) else {
         return 0;
     };
     let n = (page % GROUP) as u32;
     // A block is aligned in frames only if its pages are where they would be in an aligned run.
     let skew = (frame_of(base, n).0 ^ page).trailing_zeros();
-    let mut order = most.min(skew).min(GROUP_SHIFT);
+    let limit = most.min(skew).min(PageOrder::BLOCK.get());
+    let mut order = limit.min(GROUP_SHIFT);
     if used != u16::MAX {
         while order > 0 {
             let pages = 1u32 << order;
@@ -160,30 +172,28 @@ fn on_demand_order(arena: &Arena, ds: Ref<Ds>, page: u64, most: u32) -> u32 {
         }
         return order;
     }
-    if order < GROUP_SHIFT {
-        return order;
-    }
     let Slot::Leaf(leaf, index) = slot else {
         return order;
     };
-    let limit = most.min(skew).min(PageOrder::BLOCK.get());
-    let follows = |other: usize| {
-        let base = base.wrapping_add((other.wrapping_sub(index) as u32).wrapping_mul(GROUP as u32));
-        let whole = Group::Run {
-            base,
-            kept: u16::MAX,
-            used: u16::MAX,
-        };
-        arena.word(leaf, other) == whole.word()
-    };
-    while order < limit {
+    // Groups from the first of the leaf on that lie below the dataspace's end in full.
+    let below = arena.get(ds).page_count() - ((page >> GROUP_SHIFT) - index as u64) * GROUP;
+    let whole_groups = (below >> GROUP_SHIFT).min(64) as usize;
+    // A full group that follows another has its word and, in the base, 16 frames more.
+    const STEP: u64 = GROUP << 32;
+    while order >= GROUP_SHIFT && order < limit {
         // The other half of the next larger block.
         let groups = 1usize << (order - GROUP_SHIFT);
         let half = (index & !(groups - 1)) ^ groups;
-        let past = (page >> GROUP_SHIFT << GROUP_SHIFT) + GROUP * (half + groups) as u64
-            - GROUP * index as u64;
-        if past > arena.get(ds).page_count() || !(half..half + groups).all(follows) {
+        if half + groups > whole_groups {
             break;
+        }
+        let away = (half as u64).wrapping_sub(index as u64);
+        let mut follows = word.wrapping_add(away.wrapping_mul(STEP));
+        for other in half..half + groups {
+            if arena.word(leaf, other) != follows {
+                return order;
+            }
+            follows = follows.wrapping_add(STEP);
         }
         order += 1;
     }

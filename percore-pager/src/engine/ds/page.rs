@@ -24,12 +24,19 @@ pub(super) fn group_of(arena: &Arena, ds: Ref<Ds>, page: u64) -> Option<(Slot, G
 
 /// What `page` of an on-demand dataspace is.
 pub(super) fn look(arena: &Arena, ds: Ref<Ds>, page: u64) -> Page {
+    match table::find(arena, ds, page >> GROUP_SHIFT) {
+        Some(slot) => look_in(arena, slot, page),
+        None => Page::Empty,
+    }
+}
+
+/// The same when the group's slot is known.
+#[inline]
+pub(super) fn look_in(arena: &Arena, slot: Slot, page: u64) -> Page {
     let n = (page % GROUP) as u32;
-    match group_of(arena, ds, page) {
-        Some((_, Group::Run { base, used, .. })) if used >> n & 1 != 0 => {
-            Page::Own(frame_of(base, n))
-        }
-        Some((_, Group::Table(table))) => Page::from_word(arena.get(table)[n as usize]),
+    match Group::from_word(table::load(arena, slot)) {
+        Group::Run { base, used, .. } if used >> n & 1 != 0 => Page::Own(frame_of(base, n)),
+        Group::Table(table) => Page::from_word(arena.get(table)[n as usize]),
         _ => Page::Empty,
     }
 }

@@ -13,7 +13,7 @@
 
 use l4_sys::{Errno, PAGE_SIZE};
 
-use crate::engine::arena::{Ref, Store};
+use crate::engine::arena::{Arena, Ref, Store};
 use crate::engine::kernel::Kernel;
 use crate::engine::pool::Pool;
 use crate::engine::quota::{self, Account};
@@ -35,7 +35,8 @@ const BLOCK_FROM: u8 = 6;
 const GROW_MAX: u8 = 9;
 
 /// Makes sure that `page`, which is below the end, has memory of its own (`write`) or any memory.
-/// Gives its frame and the pages that were zeroed or copied, at most 16. Makes memory free if it must.
+/// Gives its frame, the pages that were zeroed or copied (at most 16) and the group's slot. `slot` is
+/// that slot if the caller has looked it up. Makes memory free if it must.
 ///
 /// # Errors
 ///
@@ -43,12 +44,15 @@ const GROW_MAX: u8 = 9;
 pub(super) fn bring<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
+    slot: Option<Slot>,
     page: u64,
     write: bool,
-) -> Result<(FrameNo, u64), Errno> {
+) -> Result<(FrameNo, u64, Slot), Errno> {
+    let group = page >> GROUP_SHIFT;
     loop {
-        match bring_once(pool, ds, page, write) {
-            Ok(done) => return Ok(done),
+        let slot = slot.map_or_else(|| table::ensure(pool, ds, group), Ok);
+        match slot.and_then(|slot| Ok((bring_once(pool, ds, slot, page, write)?, slot))) {
+            Ok(((frame, work), slot)) => return Ok((frame, work, slot)),
             Err(NoMemory) if within_quota(pool, ds) && pool.relieve() => {}
             Err(NoMemory) => return Err(Errno::NoMem),
         }
@@ -70,47 +74,59 @@ fn within_quota<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, ds: Ref<Ds>) ->
 fn bring_once<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
+    slot: Slot,
     page: u64,
     write: bool,
 ) -> Result<(FrameNo, u64), NoMemory> {
-    let group = page >> GROUP_SHIFT;
-    let slot = table::ensure(pool, ds, group)?;
     let n = (page % GROUP) as u32;
     match Group::from_word(table::load(pool.arena(), slot)) {
         Group::Run { base, used, .. } if used >> n & 1 != 0 => Ok((frame_of(base, n), 0)),
         Group::Run { base, kept, used } => {
-            let order = choose(pool, ds, page);
+            let order = choose(pool, ds, page, used);
             if kept >> n & 1 == 0 {
                 return single(pool, ds, slot, page, write);
             }
             use_kept(pool, ds, slot, page, (base, kept, used), order)
         }
         Group::Empty => {
-            let order = choose(pool, ds, page);
+            let order = choose(pool, ds, page, 0);
             fresh(pool, ds, slot, page, order)
         }
         Group::Table(_) => single(pool, ds, slot, page, write),
     }
 }
 
-/// Decides how much is brought: an order of pages. Changes the dataspace's memory of its use.
-fn choose<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, ds: Ref<Ds>, page: u64) -> u8 {
-    let it = *pool.arena().get(ds);
-    let first = it.pages == 0 && it.kept == 0;
+/// Decides how much is brought: an order of pages. `used` are the pages of its group that are there.
+/// Changes the dataspace's memory of its use.
+fn choose<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    page: u64,
+    used: u16,
+) -> u8 {
+    let it = pool.arena().get(ds);
+    let (grow, next, first) = (it.grow, it.next_page, it.pages == 0 && it.kept == 0);
     let grow = if first {
-        it.grow
-    } else if page == it.next_page
-        || page
-            .checked_sub(1)
-            .is_some_and(|p| page::is_there(pool.arena(), ds, p))
-        || page::is_there(pool.arena(), ds, page + 1)
-    {
-        (it.grow + 1).min(GROW_MAX)
+        grow
+    } else if page == next || has_neighbour(pool.arena(), ds, page, used) {
+        (grow + 1).min(GROW_MAX)
     } else {
-        it.grow.min(GROUP_SHIFT as u8).saturating_sub(2)
+        grow.min(GROUP_SHIFT as u8).saturating_sub(2)
     };
     pool.arena_mut().get_mut(ds).grow = grow;
     grow
+}
+
+/// Whether the page before or behind is there.
+fn has_neighbour(arena: &Arena, ds: Ref<Ds>, page: u64, used: u16) -> bool {
+    let n = (page % GROUP) as u32;
+    let pages = u32::from(used) << 1;
+    // Bits n and n + 2 are the neighbours of page n here.
+    if pages >> n & 0b101 != 0 {
+        return true;
+    }
+    n == 0 && page > 0 && page::is_there(arena, ds, page - 1)
+        || n == GROUP as u32 - 1 && page::is_there(arena, ds, page + 1)
 }
 
 /// The largest aligned piece around page `n` of a group, up to `order`, for which `fits` holds.
@@ -206,9 +222,9 @@ fn fresh<P: Policy, K: Kernel>(
         return Ok(done);
     }
     let n = (page % GROUP) as u32;
-    let it = *pool.arena().get(ds);
+    let it = pool.arena().get(ds);
     let account = it.account.ok_or(NoMemory)?;
-    let there = pages_of_group(&it, page);
+    let there = pages_of_group(it, page);
     let mask = charge(
         pool,
         account,

@@ -273,7 +273,7 @@ impl Work {
         if !make && !page::is_there(pool.arena(), self.ds, page) {
             return Ok(None);
         }
-        populate::bring(pool, self.ds, page, true).map(|(frame, _)| Some(frame))
+        populate::bring(pool, self.ds, None, page, true).map(|(frame, ..)| Some(frame))
     }
 
     fn allocate_some<P: Policy, K: Kernel>(
@@ -291,7 +291,7 @@ impl Work {
                 // It is known that the pages before will be used.
                 pool.arena_mut().get_mut(self.ds).next_page = page;
             }
-            let (_, work) = populate::bring(pool, self.ds, page, write)?;
+            let (_, work, _) = populate::bring(pool, self.ds, None, page, write)?;
             frames += work;
             pieces += 1;
             self.advance((PAGE_SIZE - self.at % PAGE_SIZE).min(self.left));
