@@ -364,3 +364,39 @@ fn text_reaches_the_log() {
     });
     assert_eq!(m.log(), "hello world\n");
 }
+
+#[test]
+fn kernel_memory_comes_back_when_tasks_go() {
+    let used = |rounds: u64| {
+        let (m, _) = run(&options(1), move |_: Report<()>| {
+            grab(0x200_0000, 21);
+            for _ in 0..rounds {
+                let p = kit::Program {
+                    slot: TASK,
+                    cpu: 0,
+                    prio: 2,
+                    pager: None,
+                };
+                p.start(&[], kit::sleep).unwrap();
+                kit::create_gate(NEW, TASK.offset(1), 0x40);
+                kit::create_irq(NEW.offset(1));
+                for order in [12, 16, 21] {
+                    let f = Fpage::mem(0x200_0000, order, MemRights::RW);
+                    kit::map_into(TASK, 0x4000_0000 << (order - 12), f);
+                }
+                let both = [
+                    Fpage::obj(TASK, 1, CapRights::RWSD),
+                    Fpage::obj(NEW, 1, CapRights::RWSD),
+                ];
+                kit::unmap(CapIdx::TASK, DELETE_OBJ, &both);
+            }
+        });
+        assert!(
+            m.leaks().is_empty(),
+            "{:?}",
+            m.leaks().first().map(ToString::to_string)
+        );
+        m.kernel_memory().0
+    };
+    assert_eq!(used(2), used(40));
+}

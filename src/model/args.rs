@@ -30,7 +30,7 @@ pub struct Args {
     /// Cost file. Default: conf/cost/opteron-6174.toml.
     #[arg(long, value_name = "FILE")]
     pub cost: Option<PathBuf>,
-    /// Boot script to run once instead of the three layouts.
+    /// Boot script to run instead of those of the three layouts.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
     /// Real threads, one for each simulated core, instead of virtual time: shows races, has no
