@@ -311,3 +311,37 @@ fn taking_a_shared_page_over_unmaps_it() {
         assert_eq!(m.uses().free, 512 - 2, "the server's own pages are left");
     }
 }
+
+/// MOE-FAC-18: a negative size takes what there is but for so many bytes.
+#[test]
+fn all_but_some() {
+    let align = |log2| ContiguousAlign::new(log2, false).expect("small");
+    let mut m = machine(512, Kind::Bitmap);
+    let (own, small) = accounts(&mut m, 100 * PAGE);
+    let size = |m: &Machine, object| m.arena().get::<ds::Ds>(object).size();
+    // The quota is less than the memory; the object's own page counts.
+    let object = ds::create_contiguous_but(&mut m, small, 9 * PAGE + 1, align(12)).expect("room");
+    assert_eq!(size(&m, object), 89 * PAGE);
+    assert_eq!(m.arena().get(small).reserved(), 90 * PAGE);
+    let refused = ds::create_contiguous_but(&mut m, small, 10 * PAGE, align(12));
+    assert_eq!(refused, Err(Errno::NoMem));
+    let mut death = Death::begin(&mut m, object);
+    while !death.step(&mut m) {}
+    for but in [99 * PAGE, 99 * PAGE - 1, 1 << 63] {
+        let refused = ds::create_contiguous_but(&mut m, small, but, align(12));
+        assert_eq!(refused, Err(Errno::NoMem));
+    }
+    let object = ds::create_contiguous_but(&mut m, small, PAGE, align(16)).expect("room");
+    assert_eq!(size(&m, object), 96 * PAGE);
+    // Without a limit: the memory is less. What is not one run is halved until it is.
+    let all = ds::create_contiguous_but(&mut m, own, PAGE, align(12)).expect("room");
+    assert!(size(&m, all) >= 128 * PAGE && size(&m, all) < 512 * PAGE);
+    while !ds::zero_some(&mut m, all) {}
+    let last = size(&m, all) / PAGE - 1;
+    assert!(touch(&mut m, 1, all, last, RW).is_ok());
+    for object in [object, all] {
+        let mut death = Death::begin(&mut m, object);
+        while !death.step(&mut m) {}
+    }
+    assert_eq!(m.arena().get(small).reserved(), 0);
+}

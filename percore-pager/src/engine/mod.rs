@@ -3,6 +3,7 @@
 //! # Layers
 //!
 //! ```text
+//!  proto    requests and answers of factories and of Meta, as messages
 //!  ds       dataspaces: memory objects of three kinds
 //!  pool     a thread's frames: free, used, kept, waiting to be unmapped
 //!  kernel   the effects: unmap, zero, copy
@@ -27,6 +28,7 @@ pub mod arena;
 pub mod ds;
 pub mod kernel;
 pub mod pool;
+pub mod proto;
 pub mod quota;
 pub mod rm;
 pub mod slabs;

@@ -6,7 +6,7 @@ use crate::engine::arena::{Ref, Store};
 use crate::engine::kernel::Kernel;
 use crate::engine::pool::Pool;
 use crate::engine::quota::{self, Account};
-use crate::engine::slabs;
+use crate::engine::slabs::{self, NoMemory};
 use crate::frames::{FrameNo, PageOrder, Policy, Run};
 
 use super::object::{Ds, Kind, flag};
@@ -87,21 +87,75 @@ pub fn create_contiguous<P: Policy, K: Kernel>(
     let mut ds = Ds::new(Kind::Contiguous, Some(account), size, flag::RIGHTS);
     ds.page_order = align.0;
     let object = slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)?;
-    let charged = quota::charge(pool.arena_mut(), account, bytes);
-    let run = if charged {
-        pool.take_run(frames, order).ok()
-    } else {
-        None
-    };
-    let Some(run) = run else {
-        if charged {
-            slabs::settle(pool, account, bytes);
+    match take_charged(pool, account, frames, order) {
+        Ok(run) => {
+            pool.arena_mut().get_mut(object).root = run.start().0;
+            Ok(object)
         }
-        slabs::free(pool, object);
-        return Err(Errno::NoMem);
+        Err(NoMemory) => {
+            slabs::free(pool, object);
+            Err(Errno::NoMem)
+        }
+    }
+}
+
+/// A contiguous dataspace of what can be had in one run, but for `but` bytes: of the lesser of the
+/// account's rest and the free memory, rounded down to the alignment (MOE-FAC-18). At most 1 GiB.
+/// Its size is that of its memory; see [`create_contiguous`] for what must follow.
+///
+/// # Errors
+///
+/// `NoMem` nothing is left.
+pub fn create_contiguous_but<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    account: Ref<Account>,
+    but: u64,
+    align: ContiguousAlign,
+) -> Result<Ref<Ds>, Errno> {
+    let order = PageOrder::new(u32::from(align.0) - PAGE_SHIFT).ok_or(Errno::NoMem)?;
+    let mut ds = Ds::new(Kind::Contiguous, Some(account), 1, flag::RIGHTS);
+    ds.page_order = align.0;
+    let object = slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)?;
+    let it = pool.arena().get(account);
+    let rest = match it.limit() {
+        0 => u64::MAX,
+        limit => limit - it.reserved(),
     };
-    pool.arena_mut().get_mut(object).root = run.start().0;
-    Ok(object)
+    let most = rest.min(pool.available()).saturating_sub(but) >> align.0;
+    let mut units = most.min(1 << (l4_sys::GIGAPAGE_SHIFT - u32::from(align.0)));
+    // All of it if it is one run, otherwise the largest power of two that is.
+    while units > 0 {
+        pool.arena_mut().get_mut(object).size = units << align.0;
+        let frames = (units << align.0 >> PAGE_SHIFT) as u32;
+        if let Ok(run) = take_charged(pool, account, frames, order) {
+            pool.arena_mut().get_mut(object).root = run.start().0;
+            return Ok(object);
+        }
+        units = if units.is_power_of_two() {
+            units / 2
+        } else {
+            1 << units.ilog2()
+        };
+    }
+    slabs::free(pool, object);
+    Err(Errno::NoMem)
+}
+
+fn take_charged<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    account: Ref<Account>,
+    frames: u32,
+    order: PageOrder,
+) -> Result<Run, NoMemory> {
+    let bytes = u64::from(frames) << PAGE_SHIFT;
+    if !quota::charge(pool.arena_mut(), account, bytes) {
+        return Err(NoMemory);
+    }
+    let run = pool.take_run(frames, order);
+    if run.is_err() {
+        slabs::settle(pool, account, bytes);
+    }
+    run
 }
 
 /// Zeroes a turn's worth of a contiguous dataspace that was just made; `true` when all is zero.

@@ -40,7 +40,10 @@ mod truth;
 mod word;
 mod work;
 
-pub use create::{ContiguousAlign, create_contiguous, create_on_demand, create_static, zero_some};
+pub use create::{
+    ContiguousAlign, create_contiguous, create_contiguous_but, create_on_demand, create_static,
+    zero_some,
+};
 pub use death::Death;
 pub use map::{Ask, Mapped, map};
 pub use object::{Ds, Info, Kind, flag};

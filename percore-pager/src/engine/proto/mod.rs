@@ -1,0 +1,10 @@
+//! Requests and answers as messages in the UTCB.
+//!
+//! What a client sends is decoded here into a type that says what was checked; nothing here touches
+//! an object. Errors are upstream's, in upstream's order.
+
+pub mod factory;
+pub mod meta;
+
+pub use factory::{Contiguous, Create, NewDataspace};
+pub use meta::Class;
