@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  proto    requests and answers of factories and of Meta, as messages
+//!  objects  labels, the tree of factories, how objects end, faults down to the flexpage
 //!  ds       dataspaces: memory objects of three kinds
 //!  pool     a thread's frames: free, used, kept, waiting to be unmapped
 //!  kernel   the effects: unmap, zero, copy
@@ -27,6 +28,7 @@
 pub mod arena;
 pub mod ds;
 pub mod kernel;
+pub mod objects;
 pub mod pool;
 pub mod proto;
 pub mod quota;

@@ -23,11 +23,10 @@ pub struct Death {
 }
 
 impl Death {
-    /// Begins: the account has the charge for the dataspace's own pages back. Its users must be
-    /// gone, and work on it dropped.
+    /// Begins: the account has the charge for the dataspace's own pages back. Nobody may find it any
+    /// more, regions that use it included, and work on it is dropped.
     pub fn begin<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, ds: Ref<Ds>) -> Self {
         let it = *pool.arena().get(ds);
-        debug_assert!(it.users == 0, "a dataspace dies that a region uses");
         let bytes = match it.kind() {
             Kind::OnDemand => it.pages * PAGE_SIZE,
             Kind::Contiguous => it.rounded_size(),

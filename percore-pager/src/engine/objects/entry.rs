@@ -1,0 +1,64 @@
+//! Entries of the table.
+
+use crate::engine::arena::Ref;
+use crate::engine::ds::{Death, Ds};
+use crate::engine::quota::Account;
+use crate::engine::rm::Map;
+
+/// What an entry stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A factory and its account.
+    Factory(Ref<Account>),
+    /// A dataspace.
+    Dataspace(Ref<Ds>),
+    /// A region map.
+    RegionMap(Ref<Map>),
+}
+
+/// What an entry is at present.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State {
+    /// In the list of free entries.
+    Free,
+    /// An object that can be found.
+    Live(Object),
+    /// On its way out: a factory whose children are to be condemned.
+    Factory,
+    /// On its way out: a dataspace.
+    Dataspace(Death),
+    /// On its way out: a region map.
+    RegionMap(Ref<Map>),
+}
+
+/// Index of an entry, or [`NONE`].
+pub(super) type Link = u32;
+/// No entry.
+pub(super) const NONE: Link = u32::MAX;
+
+/// One entry: memory that the caller of [`Objects::new`](super::Objects::new) provides.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub(super) generation: u32,
+    /// Whether clients can have capabilities for it.
+    pub(super) gate: bool,
+    pub(super) state: State,
+    pub(super) parent: Link,
+    pub(super) child: Link,
+    /// The next sibling; the next free or condemned entry.
+    pub(super) next: Link,
+    pub(super) prev: Link,
+}
+
+impl Entry {
+    /// An entry that stands for nothing.
+    pub const EMPTY: Entry = Entry {
+        generation: 1,
+        gate: false,
+        state: State::Free,
+        parent: NONE,
+        child: NONE,
+        next: NONE,
+        prev: NONE,
+    };
+}

@@ -1,0 +1,126 @@
+//! How objects end.
+
+use crate::engine::arena::Store;
+use crate::engine::ds::Death;
+use crate::engine::kernel::Kernel;
+use crate::engine::pool::Pool;
+use crate::engine::rm::{self, Backing};
+use crate::engine::slabs;
+use crate::frames::Policy;
+
+use super::entry::{Link, NONE, Object, State};
+use super::label::Label;
+use super::table::Objects;
+
+/// Nodes of a region map that one turn takes out.
+const TURN_NODES: usize = 32;
+
+impl Objects<'_> {
+    /// Begins the end of an object: nobody finds it any more, and what it is charged with itself is
+    /// given back as far as that takes no time. `false` when it is gone already.
+    pub fn condemn<P: Policy, K: Kernel>(
+        &mut self,
+        pool: &mut Pool<'_, P, K>,
+        label: Label,
+    ) -> bool {
+        let Some(object) = self.look(label) else {
+            return false;
+        };
+        let at = label.index() as Link;
+        self.detach(at);
+        let state = match object {
+            Object::Factory(account) => {
+                slabs::close(pool, account);
+                State::Factory
+            }
+            Object::Dataspace(ds) => State::Dataspace(Death::begin(pool, ds)),
+            Object::RegionMap(map) => State::RegionMap(map),
+        };
+        let next = self.condemned;
+        if let Some(entry) = self.entry(at) {
+            entry.state = state;
+            entry.next = next;
+            self.condemned = at;
+        }
+        true
+    }
+
+    /// Whether there is something for [`Objects::turn`].
+    pub fn has_condemned(&self) -> bool {
+        self.condemned != NONE
+    }
+
+    /// Does a bounded piece of work on objects that end; `false` when there are none.
+    pub fn turn<P: Policy, K: Kernel>(&mut self, pool: &mut Pool<'_, P, K>) -> bool {
+        let at = self.condemned;
+        let Some(entry) = self.entry(at) else {
+            return false;
+        };
+        let (child, next) = (entry.child, entry.next);
+        let done = match &mut entry.state {
+            State::Dataspace(death) => death.step(pool),
+            State::RegionMap(map) => {
+                let map = *map;
+                let mut dropped = [None; TURN_NODES];
+                let mut slots = dropped.iter_mut();
+                let done = rm::clear_some(pool, map, TURN_NODES as u32, |backing| {
+                    if let Some(slot) = slots.next() {
+                        *slot = Some(backing);
+                    }
+                });
+                if done {
+                    rm::free_map(pool, map);
+                }
+                // First out of the list: what follows may put others in front.
+                if done {
+                    self.condemned = next;
+                    self.release(at);
+                }
+                for backing in dropped.into_iter().flatten() {
+                    self.drop_user(pool, backing);
+                }
+                return true;
+            }
+            State::Factory => match self.entries.get(child as usize) {
+                Some(below) => {
+                    if let Some(label) = Label::new(child, below.generation) {
+                        self.condemn(pool, label);
+                    }
+                    return true;
+                }
+                None => true,
+            },
+            State::Free | State::Live(_) => true,
+        };
+        if done {
+            self.condemned = next;
+            self.release(at);
+        }
+        true
+    }
+
+    /// One region more shows the dataspace; `None` when it is gone or is none.
+    pub fn add_user<S: Store>(&self, mem: &mut S, label: Label) -> Option<Backing> {
+        let Some(Object::Dataspace(ds)) = self.look(label) else {
+            return None;
+        };
+        mem.arena_mut().get_mut(ds).add_user();
+        Some(label.into())
+    }
+
+    /// One region less shows the object, which may be gone. The last one of memory of a region's
+    /// own, which has no gate, ends it.
+    pub fn drop_user<P: Policy, K: Kernel>(&mut self, pool: &mut Pool<'_, P, K>, backing: Backing) {
+        let label = Label::from(backing);
+        let Some(Object::Dataspace(ds)) = self.look(label) else {
+            return;
+        };
+        let it = pool.arena_mut().get_mut(ds);
+        it.drop_user();
+        let unused = it.users() == 0;
+        let gate = self.entries.get(label.index()).is_some_and(|e| e.gate);
+        if unused && !gate {
+            self.condemn(pool, label);
+        }
+    }
+}

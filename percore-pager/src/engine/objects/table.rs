@@ -1,0 +1,173 @@
+//! The table: making, finding, and the tree of factories.
+
+use super::entry::{Entry, Link, NONE, Object, State};
+use super::label::{Label, MAX_ENTRIES, Rights};
+
+/// An object that a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its label.
+    pub label: Label,
+    /// What it is.
+    pub object: Object,
+    /// What the sender's capability allows.
+    pub rights: Rights,
+}
+
+/// See the [module](super).
+#[derive(Debug)]
+pub struct Objects<'a> {
+    pub(super) entries: &'a mut [Entry],
+    free: Link,
+    /// Objects on their way out.
+    pub(super) condemned: Link,
+    live: u32,
+}
+
+impl<'a> Objects<'a> {
+    /// A table without objects in this memory; entries beyond 2^28 are not used.
+    pub fn new(entries: &'a mut [Entry]) -> Self {
+        let count = entries.len().min(MAX_ENTRIES);
+        let entries = entries.split_at_mut(count).0;
+        for (n, entry) in entries.iter_mut().enumerate() {
+            *entry = Entry {
+                next: if n + 1 < count { n as Link + 1 } else { NONE },
+                ..Entry::EMPTY
+            };
+        }
+        Objects {
+            free: if count > 0 { 0 } else { NONE },
+            entries,
+            condemned: NONE,
+            live: 0,
+        }
+    }
+
+    /// Objects that can be found.
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+
+    pub(super) fn entry(&mut self, at: Link) -> Option<&mut Entry> {
+        self.entries.get_mut(at as usize)
+    }
+
+    /// Adds an object made by `parent`, or by the server itself. With `gate`, clients will have
+    /// capabilities for it; without, only regions use it. `None` when the table is full (MOE-OBJ-13)
+    /// or the parent is gone.
+    #[must_use = "an object without a label cannot be found"]
+    pub fn insert(&mut self, parent: Option<Label>, object: Object, gate: bool) -> Option<Label> {
+        let above = match parent {
+            Some(label) => {
+                self.look(label)?;
+                label.index() as Link
+            }
+            None => NONE,
+        };
+        let at = self.free;
+        let sibling = self.entry(above).map_or(NONE, |above| above.child);
+        let entry = self.entry(at)?;
+        let label = Label::new(at, entry.generation)?;
+        let free = entry.next;
+        *entry = Entry {
+            generation: entry.generation,
+            gate,
+            state: State::Live(object),
+            parent: above,
+            child: NONE,
+            next: sibling,
+            prev: NONE,
+        };
+        self.free = free;
+        if let Some(sibling) = self.entry(sibling) {
+            sibling.prev = at;
+        }
+        if let Some(above) = self.entry(above) {
+            above.child = at;
+        }
+        self.live += 1;
+        Some(label)
+    }
+
+    /// The object of a label, if it is there.
+    #[inline]
+    pub fn look(&self, label: Label) -> Option<Object> {
+        let entry = self.entries.get(label.index())?;
+        match entry.state {
+            State::Live(object) if entry.generation == label.generation() => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The object that a message's label, or a received item, names.
+    #[inline]
+    pub fn find(&self, word: u64) -> Option<Found> {
+        let (label, rights) = Label::from_word(word)?;
+        Some(Found {
+            label,
+            object: self.look(label)?,
+            rights,
+        })
+    }
+
+    /// Takes a live entry out of its parent's children.
+    pub(super) fn detach(&mut self, at: Link) {
+        let Some(&mut Entry {
+            parent, next, prev, ..
+        }) = self.entry(at)
+        else {
+            return;
+        };
+        if let Some(next) = self.entry(next) {
+            next.prev = prev;
+        }
+        if let Some(prev) = self.entry(prev) {
+            prev.next = next;
+        } else if let Some(parent) = self.entry(parent) {
+            parent.child = next;
+        }
+        self.live -= 1;
+    }
+
+    /// Makes an entry free; its old labels find nothing for 2^32 uses.
+    pub(super) fn release(&mut self, at: Link) {
+        let free = self.free;
+        if let Some(entry) = self.entry(at) {
+            let generation = entry.generation.checked_add(1).unwrap_or(1);
+            *entry = Entry {
+                generation,
+                next: free,
+                ..Entry::EMPTY
+            };
+            self.free = at;
+        }
+    }
+
+    /// One of the objects with a gate that `alive` says have none any more, looking at no more than
+    /// `most` entries from `cursor` on: after a deletion notice, call it until the cursor is back
+    /// at 0 and condemn what it finds (MOE-OBJ-08). `alive` gets the entry's number.
+    pub fn sweep(
+        &self,
+        cursor: &mut u32,
+        most: u32,
+        mut alive: impl FnMut(u32) -> bool,
+    ) -> Option<Label> {
+        for _ in 0..most {
+            let at = *cursor;
+            let Some(entry) = self.entries.get(at as usize) else {
+                *cursor = 0;
+                return None;
+            };
+            *cursor = at + 1;
+            if entry.gate && matches!(entry.state, State::Live(_)) && !alive(at) {
+                return Label::new(at, entry.generation);
+            }
+        }
+        None
+    }
+
+    /// Number of a label's entry, for the slot of its gate.
+    pub fn number(&self, label: Label) -> u32 {
+        label.index() as u32
+    }
+}
