@@ -1,6 +1,9 @@
 //! Clients of their own: gates that the factory request makes (S0-FAC).
+//!
+//! A gate whose answer reached nobody is kept for the next request. Deleting it instead would make
+//! the kernel wait for all CPUs, and sigma0 with it, each time a client asks without a receive buffer.
 
-use l4_sys::{CapIdx, Errno};
+use l4_sys::{CapIdx, CapRights, Errno};
 use l4re_rs::cap::{Cap, kind};
 
 use crate::server::OWN_TASK;
@@ -12,6 +15,8 @@ const LAST_SLOT: u64 = 0xfff;
 #[derive(Debug)]
 pub struct Clients {
     next: u64,
+    /// The gate with the number `next` is there already, and nobody has it.
+    spare: bool,
 }
 
 impl Clients {
@@ -20,6 +25,7 @@ impl Clients {
     pub const fn new() -> Self {
         Clients {
             next: CapIdx::FIRST_FREE.slot(),
+            spare: false,
         }
     }
 
@@ -39,10 +45,13 @@ impl Clients {
             return Err(Errno::NoMem);
         }
         let gate = Cap::new(CapIdx::from_slot(self.next));
-        let factory = Cap::<kind::Factory>::new(CapIdx::FACTORY);
-        factory
-            .create_gate(self.next << 4, Cap::new(CapIdx::THREAD), gate)
-            .map_err(|_| Errno::NoMem)?;
+        if !self.spare {
+            let factory = Cap::<kind::Factory>::new(CapIdx::FACTORY);
+            factory
+                .create_gate(self.next << 4, Cap::new(CapIdx::THREAD), gate)
+                .map_err(|_| Errno::NoMem)?;
+        }
+        self.spare = false;
         self.next += 1;
         Ok(gate)
     }
@@ -51,11 +60,14 @@ impl Clients {
     /// a receive buffer could use up the numbers of all others.
     pub fn take_back(&mut self) {
         if self.next > CapIdx::FIRST_FREE.slot() {
-            self.next -= 1;
-            let gate = Cap::<kind::Gate>::new(CapIdx::from_slot(self.next));
-            // A slot that cannot be emptied is filled anew by the next create, so the result does
-            // not matter.
-            let _ = OWN_TASK.release(gate);
+            let gate = Cap::<kind::Gate>::new(CapIdx::from_slot(self.next - 1));
+            // The kernel maps an item whole or not at all, so this finds nothing; but a gate that
+            // somebody did have must never be given to another client.
+            let only_ours = OWN_TASK.unmap_from_others(&[gate.fpage(CapRights::RWSD)]);
+            if only_ours.is_ok() {
+                self.next -= 1;
+                self.spare = true;
+            }
         }
     }
 }

@@ -136,7 +136,7 @@ fn ram(s: &mut Sigma0, utcb: UtcbRef, from: Sender, node: u32, order: u32, flags
         }
         Err(err)
     };
-    let (block, node) = s.with_all_memory(take)?;
+    let (block, node) = s.with_all_memory(None, take)?;
     Writer::new(utcb)
         .u32(node as u32)
         .item(memory(block.start(), order, Rights::RWX, Caching::Cached))
@@ -149,8 +149,12 @@ fn release(s: &mut Sigma0, from: Sender, fpage: Fpage) -> Answer {
     if !owns_all(s, block.range(), from.owner) {
         return Err(Errno::NoMem);
     }
+    // Under a flood of messages there is no idle time: who gives back does a turn of the work.
     if s.scrubber.is_full() {
-        return Err(Errno::Again);
+        s.scrubber.turn(&mut s.maps);
+        if s.scrubber.is_full() {
+            return Err(Errno::Again);
+        }
     }
     let page = Fpage::mem(block.range().start(), block.order(), l4_sys::MemRights::RWX);
     OWN_TASK.unmap_from_others(&[page]).map_err(|e| e.errno())?;

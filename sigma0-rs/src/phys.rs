@@ -119,6 +119,29 @@ impl<'a> Phys<'a> {
     }
 }
 
+/// Touches each GiB of RAM once. Sigma0 later zeroes memory that clients give back and puts its
+/// own bookkeeping in free pages; the kernel then needs a page table for that GiB, and a kernel
+/// without memory would stop sigma0 for good. So the tables are made while there is memory, 4 KiB
+/// of the kernel's for a GiB.
+pub fn touch(maps: &Regions) {
+    for run in maps.runs(MapId::Ram) {
+        let mut at = run.range.start().max(8);
+        // Descriptors may claim anything; no machine has more than this.
+        for _ in 0..MOST_GIB {
+            // SAFETY: the run is in the RAM map, so the kernel maps it on the access; the value
+            // does not matter.
+            let _ = unsafe { l4_sys::mem::at(at).read_volatile() };
+            match (at | (GIB - 1)).checked_add(1) {
+                Some(next) if next <= run.range.end() => at = next,
+                _ => break,
+            }
+        }
+    }
+}
+
+const GIB: u64 = 1 << 30;
+const MOST_GIB: u32 = 1 << 16;
+
 /// Where a free page can be written, for the maps' own growth.
 #[must_use]
 pub fn window(page: u64) -> Option<NonNull<u8>> {

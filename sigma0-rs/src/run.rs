@@ -104,6 +104,7 @@ pub unsafe fn run(kip: u64, storage: &'static mut Storage) -> ! {
     }
     topology.discover(&Phys::new(&maps), info, &mut log);
     apply_command_line(&mut maps, topology, info, &mut log);
+    phys::touch(&maps);
     // SAFETY: free pages of the RAM map are nobody's, and sigma0 reaches them at their physical
     // address; `scrub` frees memory only after it was unmapped from everybody.
     unsafe { maps.set_growth(phys::window) };

@@ -3,7 +3,7 @@
 //! No frame reaches a new owner with old contents, and no request may hold the server for long. So
 //! memory that is given back first belongs to a pseudo-owner; it is zeroed in pieces of
 //! [`TURN_BYTES`] when nobody waits, and only then becomes free. A request that would fail for lack
-//! of memory has the rest zeroed first ([`Scrubber::finish`]), so nobody sees less memory than
+//! of memory has as much zeroed first as it takes, oldest first, so nobody sees less memory than
 //! there is.
 
 use crate::map::{MapError, MapId, OwnerId, Range, Regions, Rights};
@@ -81,11 +81,15 @@ impl Scrubber {
             self.wipe(range);
             return Ok(());
         }
-        if let Some(place) = self.queue.get_mut((self.first + self.count) % QUEUE) {
-            *place = Some(range);
-            self.count += 1;
-        }
+        self.put((self.first + self.count) % QUEUE, Some(range));
+        self.count += 1;
         Ok(())
+    }
+
+    fn put(&mut self, at: usize, range: Option<Range>) {
+        if let Some(place) = self.queue.get_mut(at) {
+            *place = range;
+        }
     }
 
     /// Zeroes one piece of the oldest range. `false` when there was nothing to do, or no node to
@@ -102,14 +106,16 @@ impl Scrubber {
         };
         self.wipe(piece);
         if maps.release(MapId::Ram, piece, OWNER, Rights::RWX).is_err() {
+            // Another range may do without a new node.
+            self.put(self.first, None);
+            self.first = (self.first + 1) % QUEUE;
+            self.put((self.first + self.count - 1) % QUEUE, Some(range));
             return false;
         }
         let rest = end
             .checked_add(1)
             .and_then(|start| Range::new(start, range.end()));
-        if let Some(place) = self.queue.get_mut(self.first) {
-            *place = rest;
-        }
+        self.put(self.first, rest);
         if rest.is_none() {
             self.first = (self.first + 1) % QUEUE;
             self.count -= 1;
@@ -117,13 +123,10 @@ impl Scrubber {
         true
     }
 
-    /// Zeroes everything that waits. `false` when there was nothing.
-    pub fn finish(&mut self, maps: &mut Regions) -> bool {
-        let mut any = false;
-        while self.turn(maps) {
-            any = true;
-        }
-        any
+    /// Whether a part of `range` waits.
+    #[must_use]
+    pub fn waits_in(&self, range: Range) -> bool {
+        self.queue.iter().flatten().any(|r| r.overlaps(range))
     }
 
     fn wipe(&mut self, range: Range) {
@@ -171,8 +174,10 @@ mod tests {
         assert_eq!(WIPED.load(Ordering::Relaxed) - before, TURN_BYTES);
         assert!(m.lookup(MapId::Ram, a.start()).state.is_free());
         assert_eq!(m.lookup(MapId::Ram, a.end()).state.owner(), Some(OWNER));
-        assert!(s.finish(&mut m));
-        assert!(s.is_idle());
+        assert!(s.waits_in(a) && s.waits_in(b));
+        assert!(!s.waits_in(Range::new(a.start(), a.start() + TURN_BYTES - 1).expect("a range")));
+        while s.turn(&mut m) {}
+        assert!(s.is_idle() && !s.waits_in(a));
         assert_eq!(s.zeroed(), (1 << 18) + 4096);
         assert_eq!(m.totals(MapId::Ram).free, 0x40_0000);
         m.validate().expect("consistent");

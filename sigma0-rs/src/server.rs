@@ -119,28 +119,35 @@ impl Sigma0 {
         &self.maps
     }
 
-    /// Runs `op` on the maps; if it fails while given-back memory waits to be zeroed, makes that
-    /// memory free and tries once more.
+    /// Runs `op` on the maps; if it fails for lack of memory that only waits to be zeroed, makes some
+    /// of that free and tries again. `wanted` is what `op` names, `None` if any memory would do.
     #[inline(always)]
     pub(crate) fn with_all_memory<T>(
         &mut self,
+        wanted: Option<Range>,
         mut op: impl FnMut(&mut Regions) -> Result<T, MapError>,
     ) -> Result<T, Errno> {
-        // One place for `op`, so that its code is there once.
+        // One place for `op`, so that its code is there once. Ends, since each turn leaves less.
         loop {
             match op(&mut self.maps) {
                 Ok(v) => return Ok(v),
-                Err(_) if self.reclaim() => {}
+                Err(e) if self.reclaim(e, wanted) => {}
                 Err(_) => return Err(Errno::NoMem),
             }
         }
     }
 
-    /// Makes waiting memory free; `false` when none waited.
+    /// Makes a piece of waiting memory free, if that can help against `e`: a client that asks for
+    /// what it cannot have must not make all others wait.
     #[cold]
     #[inline(never)]
-    fn reclaim(&mut self) -> bool {
-        !self.scrubber.is_idle() && self.scrubber.finish(&mut self.maps)
+    fn reclaim(&mut self, e: MapError, wanted: Option<Range>) -> bool {
+        let helps = match (e, wanted) {
+            (MapError::NoNodes, _) | (MapError::NotFound, None) => true,
+            (MapError::Conflict, Some(range)) => self.scrubber.waits_in(range),
+            _ => false,
+        };
+        helps && self.scrubber.turn(&mut self.maps)
     }
 
     #[inline(always)]
@@ -152,8 +159,9 @@ impl Sigma0 {
         let need = Rights::from_bits(fault.access.bits());
         let page = fault.address & !(l4_sys::PAGE_SIZE - 1);
         let range = Range::block(page, l4_sys::PAGE_SHIFT as u8).ok_or(Errno::NoMem)?;
-        let rights =
-            self.with_all_memory(|maps| maps.claim_keeping(MapId::Ram, range, from.owner, need))?;
+        let rights = self.with_all_memory(Some(range), |maps| {
+            maps.claim_keeping(MapId::Ram, range, from.owner, need)
+        })?;
         Ok(item(
             utcb,
             memory(page, l4_sys::PAGE_SHIFT, rights, Caching::Cached),
@@ -164,7 +172,7 @@ impl Sigma0 {
     fn sigma0_request(&mut self, utcb: UtcbRef, tag: MsgTag, from: Sender) -> Answer {
         match Request::decode(utcb, tag)? {
             Request::Ram(block) => {
-                self.with_all_memory(|maps| {
+                self.with_all_memory(Some(block.range()), |maps| {
                     maps.claim(MapId::Ram, block.range(), from.owner, Rights::RWX)
                 })?;
                 Ok(item(
@@ -182,7 +190,7 @@ impl Sigma0 {
                 Ok(item(utcb, self.block_item(block, rights, caching)))
             }
             Request::AnyRam { order } => {
-                let block = self.with_all_memory(|maps| {
+                let block = self.with_all_memory(None, |maps| {
                     maps.alloc(MapId::Ram, order, from.owner, Rights::RWX)
                 })?;
                 let order = u32::from(order);

@@ -67,6 +67,16 @@ impl Cap<kind::Task> {
         self.unmap_with(&[cap.fpage(CapRights::RWSD)], task::DELETE_OBJ)
     }
 
+    /// [`Cap::delete`] for all slots of an object flexpage. Deleting objects waits until no CPU uses
+    /// them any more; here the wait is one for all.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn delete_slots(self, slots: Fpage) -> Result<()> {
+        let all = slots.with_rights(CapRights::RWSD.bits());
+        self.unmap_with(&[all], task::DELETE_OBJ)
+    }
+
     fn unmap_with(self, pages: &[Fpage], flags: u64) -> Result<()> {
         let mut w = Writer::new(UtcbRef::current()).u64(task::UNMAP).u64(flags);
         for p in pages {

@@ -101,11 +101,11 @@ fn affinity(kind: u8, e: &[u8; 40], wide: bool) -> Option<Affinity> {
             let (base, len) = (u64_at(e, 8), u64_at(e, 16));
             // Whole pages inside; a range over the end of the address space is cut there.
             let start = base.checked_add(PAGE_MASK)? & !PAGE_MASK;
-            let behind = match base.checked_add(len) {
-                Some(b) => b & !PAGE_MASK,
-                None => 0,
+            let end = match base.checked_add(len) {
+                // Nothing is left of less than a page at address 0.
+                Some(behind) => (behind & !PAGE_MASK).checked_sub(1)?,
+                None => u64::MAX,
             };
-            let end = behind.wrapping_sub(1);
             (len > 0 && start <= end).then_some(Affinity::Memory {
                 domain: narrow(u32_at(e, 2)),
                 start,

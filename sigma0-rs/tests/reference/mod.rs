@@ -98,21 +98,35 @@ impl Reference {
         self.waiting.is_empty()
     }
 
-    fn finish(&mut self) {
-        while !self.waiting.is_empty() {
+    /// Tries again after each piece that is zeroed, as long as `helps` says that it may help.
+    fn retry<T>(
+        &mut self,
+        helps: impl Fn(&Self) -> bool,
+        mut op: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Result<T, Errno> {
+        loop {
+            if let Some(v) = op(self) {
+                return Ok(v);
+            }
+            if self.waiting.is_empty() || !helps(self) {
+                return Err(Errno::NoMem);
+            }
             self.idle();
         }
     }
 
-    fn retry<T>(&mut self, mut op: impl FnMut(&mut Self) -> Option<T>) -> Result<T, Errno> {
-        if let Some(v) = op(self) {
-            return Ok(v);
+    /// Whether what stands in the way of a claim is somebody's, and a part of the range waits. What
+    /// is not there at all never helps, and the first obstacle decides.
+    fn claim_waits(&self, (first, last): (u64, u64), owner: u16) -> bool {
+        let waits = self.waiting.iter().any(|w| w.0 <= last && first <= w.1);
+        let Some(&state) = self.ram.get(&first) else {
+            return false;
+        };
+        if state.0 != 0 && state.0 != owner {
+            return waits;
         }
-        if self.waiting.is_empty() {
-            return Err(Errno::NoMem);
-        }
-        self.finish();
-        op(self).ok_or(Errno::NoMem)
+        let other = (first + 1..=last).find(|p| self.ram.get(p) != Some(&state));
+        other.is_some_and(|p| self.ram.contains_key(&p)) && waits
     }
 
     /// Pages of an aligned block, or the error; misalignment first.
@@ -155,7 +169,8 @@ impl Reference {
             need |= 1;
         }
         let page = m.mr[0] / PAGE;
-        let rights = self.retry(|s| {
+        let waits = |s: &Self| s.claim_waits((page, page), m.owner);
+        let rights = self.retry(waits, |s| {
             let (owner, rights) = *s.ram.get(&page)?;
             ((owner == 0 || owner == m.owner) && rights & need == need).then_some(rights)
         })?;
@@ -181,7 +196,8 @@ impl Reference {
             6 => {
                 let fpage = Fpage(m.mr[1]);
                 let range = Self::block(fpage)?;
-                self.retry(|s| {
+                let waits = |s: &Self| s.claim_waits(range, m.owner);
+                self.retry(waits, |s| {
                     let (owner, _) = s.uniform(range)?;
                     (owner == 0 || owner == m.owner).then_some(())
                 })?;
@@ -213,7 +229,7 @@ impl Reference {
                 if order < 12 {
                     return Err(Errno::Inval);
                 }
-                let first = self.retry(|s| s.free_block(order, 0, u64::MAX / PAGE))?;
+                let first = self.retry(|_| true, |s| s.free_block(order, 0, u64::MAX / PAGE))?;
                 self.set((first, first + (1 << (order - 12)) - 1), m.owner, 7);
                 Ok(Mapped::Memory {
                     address: first * PAGE,
@@ -318,9 +334,11 @@ impl Reference {
                     if !m.may_create {
                         return Err(Errno::Perm);
                     }
-                    return self.retry(|_| None::<()>).map(|()| Mapped::Nothing);
+                    return self
+                        .retry(|_| true, |_| None::<()>)
+                        .map(|()| Mapped::Nothing);
                 }
-                let first = self.retry(|s| s.free_block(order, 0, u64::MAX / PAGE))?;
+                let first = self.retry(|_| true, |s| s.free_block(order, 0, u64::MAX / PAGE))?;
                 self.set((first, first + (1 << (order - 12)) - 1), m.owner, 7);
                 Ok(Mapped::Memory {
                     address: first * PAGE,
@@ -341,7 +359,10 @@ impl Reference {
                     return Err(Errno::NoMem);
                 }
                 if self.waiting.len() == QUEUE {
-                    return Err(Errno::Again);
+                    self.idle();
+                    if self.waiting.len() == QUEUE {
+                        return Err(Errno::Again);
+                    }
                 }
                 if self.kernel_fails {
                     return Err(Errno::NoMem);
