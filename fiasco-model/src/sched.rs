@@ -36,6 +36,8 @@ pub(crate) struct Cpu {
     pub busy: u64,
     /// When the running thread was dispatched.
     pub since: u64,
+    /// When the last interrupt that was sent here is taken.
+    pub pending: u64,
     /// Who was dispatched last, and when its time slice began.
     pub last: Option<ObjId>,
     pub slice: u64,
@@ -53,6 +55,7 @@ impl Cpu {
             counters: Counters::default(),
             busy: 0,
             since: 0,
+            pending: 0,
             last: None,
             slice: 0,
         }

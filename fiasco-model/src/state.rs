@@ -176,32 +176,44 @@ impl State {
             .unwrap_or(self.sigma0)
     }
 
-    /// Sends an interrupt to another CPU: the sender's cost, the receiver's, and the arrival time.
+    /// Cycles from sending an interrupt to its arrival.
+    fn latency(&self, a: u32, b: u32) -> u64 {
+        let same = self.cpus[a as usize].node == self.cpus[b as usize].node;
+        self.cost.ipi_latency + if same { 0 } else { self.cost.ipi_latency_node }
+    }
+
+    /// Makes another CPU do something: the sender's cost, the receiver's; returns when it is done.
+    /// While an interrupt is on its way there, another one is not sent: the receiver finds both
+    /// requests when it takes the first.
     pub fn ipi(&mut self, to: u32) -> u64 {
-        let from_node = self.cpus[self.cpu as usize].node;
-        let to_node = self.cpus[to as usize].node;
-        let mut latency = self.cost.ipi_latency;
-        if from_node != to_node {
-            latency += self.cost.ipi_latency_node;
+        let handled = self.cost.ipi_receive;
+        let pending = self.cpus[to as usize].pending;
+        if pending > self.now() {
+            return pending + handled;
         }
         self.count().ipis += 1;
         self.charge(self.cost.ipi_send);
-        let arrival = self.now() + latency;
-        let handled = self.cost.ipi_receive;
+        let arrival = self.now() + self.latency(self.cpu, to);
         self.turns.changed.push(to);
         let cpu = &mut self.cpus[to as usize];
+        cpu.pending = arrival;
         // The target loses the time of the handler, whatever it does then.
         cpu.clock = cpu.clock.max(if cpu.is_idle() { arrival } else { 0 }) + handled;
         arrival + handled
     }
 
-    /// A request to another CPU that the sender waits for: two interrupts.
+    /// A request to another CPU whose answer the sender waits for, which comes by interrupt, too.
+    /// Returns when the request was done over there.
     pub fn remote_request(&mut self, to: u32) -> u64 {
         let done = self.ipi(to);
-        self.count().ipis += 1;
-        let back = done + self.cost.ipi_latency + self.cost.ipi_receive;
+        let latency = self.latency(self.cpu, to);
+        let handled = self.cost.ipi_receive;
         let cpu = &mut self.cpus[self.cpu as usize];
-        cpu.clock = cpu.clock.max(back);
+        if cpu.pending <= done {
+            cpu.counters.ipis += 1;
+            cpu.pending = done + latency;
+        }
+        cpu.clock = cpu.clock.max(cpu.pending + handled);
         done
     }
 

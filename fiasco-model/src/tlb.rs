@@ -46,14 +46,22 @@ impl State {
                 self.charge(self.cost.tlb_flush);
                 self.count().flush_local += 1;
             } else {
-                self.remote_request(cpu);
+                // Awaited by looking at memory: no interrupt comes back.
+                let done = self.ipi(cpu) + self.cost.tlb_flush;
                 self.cpus[cpu as usize].clock += self.cost.tlb_flush;
+                let here = &mut self.cpus[self.cpu as usize];
+                here.clock = here.clock.max(done);
                 self.count().flush_remote += 1;
             }
             if everything {
                 self.count().flush_all += 1;
             }
-            let current = self.cpus[cpu as usize].space;
+            let target = &mut self.cpus[cpu as usize];
+            let current = target.space;
+            // An idle CPU still has its last space loaded; the interrupt makes it leave that.
+            if target.running.is_none() {
+                target.space = None;
+            }
             for s in &flush.spaces {
                 // The kernel drops a space from the set only when its CPU runs another one.
                 if current != Some(*s)

@@ -1,0 +1,53 @@
+//! The script's stage on the kernel.
+
+use core::arch::asm;
+use core::cell::UnsafeCell;
+
+use bench_model::{ROUNDS, Stage, WINDOWS, run, serve};
+
+#[repr(C, align(4096))]
+struct Stack(UnsafeCell<[u8; 16384]>);
+// SAFETY: only the server's thread uses it, through its stack pointer.
+unsafe impl Sync for Stack {}
+static STACK: Stack = Stack(UnsafeCell::new([0; 16384]));
+
+struct Kernel;
+
+impl Stage for Kernel {
+    #[inline(always)]
+    fn open(&self) {
+        // SAFETY: exchanging a register with itself does nothing; the plugin counts from here.
+        unsafe { asm!("xchg rbx, rbx", options(nostack)) };
+    }
+
+    #[inline(always)]
+    fn close(&self) {
+        // SAFETY: as in `open`.
+        unsafe { asm!("xchg rcx, rcx", options(nostack)) };
+    }
+
+    fn touch(&self, addr: u64) {
+        // SAFETY: the script maps a frame of its own here by fault; no Rust object lies there.
+        unsafe { (addr as *mut u64).write_volatile(1) };
+    }
+
+    fn server(&self) -> (u64, u64) {
+        let top = STACK.0.get() as u64 + 16384;
+        // As after a call: the ABI wants the stack 8 bytes off a multiple of 16.
+        (entry as extern "C" fn() -> ! as usize as u64, top - 8)
+    }
+}
+
+extern "C" fn entry() -> ! {
+    serve()
+}
+
+/// Entry; the kernel information page is not needed.
+pub fn main(_kip: u64) -> ! {
+    l4re_rs::println!("bench-model: {ROUNDS} rounds of {WINDOWS:?}, server on CPU 0 and on CPU 1");
+    match run(&Kernel) {
+        Ok(()) => l4re_rs::println!("bench-model: done"),
+        Err(e) => l4re_rs::println!("bench-model: FAILED: {e}"),
+    }
+    l4re_rs::panic::stop()
+}
