@@ -30,6 +30,7 @@ pub fn run(t: &mut Tap, c: &mut Context) {
     flood::run(t, c, &places);
     recycle::run(t, c);
     kernel_memory::run(t, c, &places, &probe);
+    undelivered::numbers(t, c);
 }
 
 /// Whether the server answers: the page that it gives to everybody, where it was before.

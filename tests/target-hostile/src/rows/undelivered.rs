@@ -73,11 +73,11 @@ pub fn run(t: &mut Tap, c: &mut Context, places: &Places) {
         },
     );
     c.drop_slot(slot);
-    numbers(t, c);
 }
 
-/// Gates that nobody gets must not use up the numbers of other clients.
-fn numbers(t: &mut Tap, c: &mut Context) {
+/// Gates that nobody gets must not use up the numbers of other clients. The last test: a server that
+/// loses them has none left.
+pub fn numbers(t: &mut Tap, c: &mut Context) {
     let ours = c.is_sigma0_rs();
     let count = |c: &Context| c.a.statistics().map_or(0, |s| s.clients);
     let before = if ours { count(c) } else { 0 };
