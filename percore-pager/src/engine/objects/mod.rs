@@ -13,9 +13,11 @@ mod entry;
 mod fault;
 mod label;
 mod life;
+mod private;
 mod table;
 
 pub use entry::{Entry, Object};
 pub use fault::{page_fault, page_in};
 pub use label::{Label, Rights};
+pub use private::Private;
 pub use table::{Found, Objects};
