@@ -345,3 +345,23 @@ fn all_but_some() {
     }
     assert_eq!(m.arena().get(small).reserved(), 0);
 }
+
+/// Sharing pages takes one unmap call for 16 of them, not one each.
+#[test]
+fn sharing_unmaps_by_groups() {
+    let mut m = machine(2000, Kind::Bitmap);
+    let (_, account) = accounts(&mut m, 1 << 30);
+    let a = ds::create_on_demand(&mut m, account, 640 * PAGE).expect("memory");
+    let b = ds::create_on_demand(&mut m, account, 640 * PAGE).expect("memory");
+    for page in 0..640 {
+        touch(&mut m, 1, a, page, RW).expect("memory");
+    }
+    m.kernel.unmaps = 0;
+    let work = Work::copy_in(&m, b, 0, (Source::Own(a), 0), 640 * PAGE, true);
+    let mut work = work.expect("writable");
+    m.kernel.work = 0;
+    while work.step(&mut m).expect("memory") == Progress::More {}
+    assert_eq!((m.kernel.unmaps, m.kernel.work), (40, 0));
+    assert!(m.kernel.maps.values().all(|mapping| !mapping.write));
+    assert_eq!(m.kernel.maps.len(), 640, "they can still be read");
+}

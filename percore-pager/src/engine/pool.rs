@@ -212,13 +212,13 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         true
     }
 
-    /// Takes the mappings of one frame, or the right to write to it, away from everybody at once.
-    pub(super) fn revoke(&mut self, frame: FrameNo, what: Revoke) {
+    /// Takes the mappings of one frame away from everybody at once.
+    pub(super) fn revoke(&mut self, frame: FrameNo) {
         let block = Block {
             start: frame,
             order: PageOrder::FRAME,
         };
-        self.kernel.unmap(&[block], what);
+        self.kernel.unmap(&[block], Revoke::All);
     }
 
     /// Makes some memory free; `false` when nothing more can be done.

@@ -6,11 +6,11 @@
 use l4_sys::{Errno, PAGE_SIZE};
 
 use crate::engine::arena::{Arena, Ref, Store};
-use crate::engine::kernel::{Kernel, Place, Revoke};
+use crate::engine::kernel::{Block, Kernel, Place, Revoke};
 use crate::engine::pool::Pool;
 use crate::engine::quota;
 use crate::engine::slabs::{self, NoMemory};
-use crate::frames::{FrameNo, Policy};
+use crate::frames::{FrameNo, PageOrder, Policy};
 
 use super::object::Ds;
 use super::page;
@@ -22,8 +22,43 @@ pub(super) fn frame(arena: &Arena, record: Ref<Shared>) -> FrameNo {
     FrameNo(u64::from(arena.get(record).frame))
 }
 
-/// Makes page `index` of a table, which is the dataspace's own, shared, still with one user; nobody
-/// can write to it any more.
+/// The group of a source to which no client can write: found by one system call for all its pages.
+/// Good for one turn only, because clients can map pages writable again between two.
+#[derive(Debug, Default)]
+pub(super) struct Quiet(Option<u64>);
+
+impl Quiet {
+    /// Takes the right to write to the group's own pages away from everybody.
+    fn make<P: Policy, K: Kernel>(
+        &mut self,
+        pool: &mut Pool<'_, P, K>,
+        group: u64,
+        table: Ref<Pages>,
+    ) {
+        if self.0 == Some(group) {
+            return;
+        }
+        self.0 = Some(group);
+        let mut blocks = [Block {
+            start: FrameNo(0),
+            order: PageOrder::FRAME,
+        }; GROUP as usize];
+        let mut count = 0;
+        for word in pool.arena().get(table) {
+            if let (Page::Own(frame), Some(slot)) = (Page::from_word(*word), blocks.get_mut(count))
+            {
+                slot.start = frame;
+                count += 1;
+            }
+        }
+        if let Some(blocks) = blocks.get(..count) {
+            pool.kernel.unmap(blocks, Revoke::Write);
+        }
+    }
+}
+
+/// Makes page `index` of a table, which is the dataspace's own and in a [`Quiet`] group, shared, still
+/// with one user.
 pub(super) fn share<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
@@ -39,7 +74,6 @@ pub(super) fn share<P: Policy, K: Kernel>(
         unused: 0,
     };
     let record = slabs::put(pool, payer, record)?;
-    pool.revoke(frame, Revoke::Write);
     pool.arena_mut().get_mut(table)[index] = Page::Shared(record).word();
     pool.arena_mut().get_mut(ds).pages -= 1;
     Ok(record)
@@ -79,6 +113,7 @@ pub(super) fn copy_page<P: Policy, K: Kernel>(
     from: (Ref<Ds>, u64),
     to: (Ref<Ds>, u64),
     fixed: Option<Page>,
+    quiet: &mut Quiet,
 ) -> Result<bool, Errno> {
     let there = page::is_there(pool.arena(), to.0, to.1);
     let mut entry = match fixed {
@@ -99,6 +134,7 @@ pub(super) fn copy_page<P: Policy, K: Kernel>(
             return Ok(false);
         };
         let index = (from.1 % GROUP) as usize;
+        quiet.make(pool, from.1 >> GROUP_SHIFT, source);
         match share(pool, from.0, source, index, frame) {
             Ok(record) => entry = Page::Shared(record),
             Err(NoMemory) => return Ok(false),
@@ -143,7 +179,7 @@ pub(super) fn unshare<P: Policy, K: Kernel>(
     let new = page::own_frame(pool, ds, false)?;
     let place = |frame| Place { frame, offset: 0 };
     pool.kernel.copy(place(new), place(old), PAGE_SIZE as u32);
-    pool.revoke(old, Revoke::All);
+    pool.revoke(old);
     if let Page::Shared(record) = entry {
         pool.arena_mut().get_mut(record).users -= 1;
     }
@@ -167,7 +203,7 @@ fn take_over<P: Policy, K: Kernel>(
         return Err(NoMemory);
     }
     // Clients of a dataspace that used it before may still see it.
-    pool.revoke(frame, Revoke::All);
+    pool.revoke(frame);
     pool.arena_mut().get_mut(table)[index] = Page::Own(frame).word();
     pool.arena_mut().get_mut(ds).pages += 1;
     end(pool, record);

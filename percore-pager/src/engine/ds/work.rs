@@ -307,6 +307,7 @@ impl Work {
         down: bool,
     ) -> Result<(), Errno> {
         let (mut copied, mut pieces) = (0, 0);
+        let mut quiet = share::Quiet::default();
         while self.left > 0 && copied < TURN_FRAMES && pieces < TURN_PIECES {
             let fresh = !page::is_there(pool.arena(), self.ds, page_at(self.at, down));
             if fresh && copied > 0 {
@@ -326,7 +327,7 @@ impl Work {
                 self.at -= bytes;
                 from -= bytes;
             }
-            let shared = bytes == PAGE_SIZE && self.share_page(pool, source, from)?;
+            let shared = bytes == PAGE_SIZE && self.share_page(pool, source, from, &mut quiet)?;
             if !shared {
                 if let Err(error) = self.copy_page(pool, source, from, bytes as u32) {
                     (self.at, from) = (to, end);
@@ -356,6 +357,7 @@ impl Work {
         pool: &mut Pool<'_, P, K>,
         source: Source,
         from: u64,
+        quiet: &mut share::Quiet,
     ) -> Result<bool, Errno> {
         let Source::Own(source) = source else {
             return Ok(false);
@@ -374,7 +376,7 @@ impl Work {
         };
         let (to, from) = (self.at >> PAGE_SHIFT, from >> PAGE_SHIFT);
         let fixed = fixed.then_some(page);
-        share::copy_page(pool, (source, from), (self.ds, to), fixed)
+        share::copy_page(pool, (source, from), (self.ds, to), fixed, quiet)
     }
 
     fn copy_page<P: Policy, K: Kernel>(
