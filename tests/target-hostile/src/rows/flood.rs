@@ -88,7 +88,7 @@ pub fn run(t: &mut Tap, c: &mut Context, places: &Places) {
     let b = c.client();
     let base = places.free_block(24, 0x200_0000).unwrap_or(0);
     let no_mem = Reply::refused(l4_sys::Errno::NoMem);
-    let mut honest = |i: u64| {
+    let honest = |i: u64| {
         if i.is_multiple_of(64) {
             ipc::sleep(Timeout::from_us(500));
         }
