@@ -189,7 +189,8 @@ pub struct OffsetCrate {
 
 impl Arm for OffsetCrate {
     fn new(frames: u32) -> Self {
-        let inner = offset_allocator::Allocator::with_max_allocs(frames, frames);
+        // When all is given out there is still a node for what is left, and one in use.
+        let inner = offset_allocator::Allocator::with_max_allocs(frames, frames + 2);
         OffsetCrate {
             inner,
             records: vec![None; frames as usize],

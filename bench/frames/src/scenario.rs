@@ -142,22 +142,20 @@ fn callgrind_counted_region(mut body: impl FnMut()) {
     body();
 }
 
-/// Whole free 2 MiB blocks, of at most 50, after 100 rounds in which a random tenth of the frames
-/// is freed and as many are allocated, in 100 blocks half of which are taken.
-pub fn whole_blocks<A: Arm>() -> u32 {
-    const BLOCKS: u32 = 100;
-    // Arms want a power of two: the rest is taken once and for all.
-    let mut arm = A::new(128 * 512);
-    let mut frames: Vec<u64> = Vec::new();
-    let mut rest = 0;
-    while rest < 28 {
-        arm.alloc(9).expect("enough memory");
-        rest += 1;
-    }
-    for _ in 0..BLOCKS * 512 / 2 {
-        frames.push(arm.alloc_one().expect("enough memory"));
-    }
+/// Whole free 2 MiB blocks in percent of all, at most 50: memory is filled with single frames, a
+/// random half of them is freed, and then in 100 rounds a random tenth of those left is freed
+/// and as many are allocated.
+pub fn whole_blocks<A: Arm>() -> f64 {
+    const BLOCKS: u32 = 256;
+    let mut arm = A::new(BLOCKS * 512);
     let mut random = Random::new(8);
+    let mut frames: Vec<u64> = (0..BLOCKS * 512)
+        .map(|_| arm.alloc_one().expect("enough memory"))
+        .collect();
+    shuffle(&mut frames, &mut random);
+    for frame in frames.drain(BLOCKS as usize * 256..) {
+        arm.free_one(frame);
+    }
     for _ in 0..100 {
         let tenth = frames.len() / 10;
         shuffle(&mut frames, &mut random);
@@ -168,11 +166,12 @@ pub fn whole_blocks<A: Arm>() -> u32 {
             *frame = arm.alloc_one().expect("enough memory");
         }
     }
-    let mut touched = [false; 128];
+    let mut touched = [false; BLOCKS as usize];
     for frame in &frames {
         touched[(*frame / 512) as usize] = true;
     }
-    BLOCKS - touched.iter().filter(|touched| **touched).count() as u32
+    let whole = touched.iter().filter(|touched| !**touched).count();
+    whole as f64 * 100.0 / f64::from(BLOCKS)
 }
 
 /// Bytes of book-keeping for a frame: the allocator's, and all. Arms that do not say are measured

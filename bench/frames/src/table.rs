@@ -17,7 +17,7 @@ const OTHERS: [&str; 4] = [
 ];
 
 /// M6c is missed so far; what it was when this was last looked at, with a tenth to spare.
-const WORST_SO_FAR: f64 = 3300.0;
+const WORST_SO_FAR: f64 = 1150.0;
 
 /// Figures by arm, scenario and size.
 pub type Figures = BTreeMap<(String, String, u32), f64>;
@@ -256,7 +256,7 @@ pub fn bounds(figures: &Figures) -> (String, bool) {
             1.2,
         );
         bound(
-            &format!("M8 whole blocks, {arm}"),
+            &format!("M8 whole blocks in %, {arm}"),
             at(arm, "blocks", 0),
             47.0,
             f64::MAX,
@@ -311,7 +311,11 @@ pub fn table(figures: &Figures) -> String {
         ("owner", "owner of a frame inside a run (M18)", 1),
         ("bytes", "bytes a frame, allocator (M7)", 3),
         ("bytes-all", "bytes a frame, in all (M7)", 3),
-        ("blocks", "whole 2 MiB blocks of 50 (M8)", 0),
+        (
+            "blocks",
+            "whole free 2 MiB blocks, % of all, at most 50 (M8)",
+            1,
+        ),
     ] {
         row(words.into(), &|arm| get(figures, arm, scenario, 0), digits);
     }
@@ -349,7 +353,7 @@ pub fn regressions(figures: &Figures, base: &str) -> Vec<String> {
             None => found.push(format!("{arm} {scenario} {n}: not counted")),
             Some(new) if scenario == "blocks" && new < old => {
                 found.push(format!(
-                    "{arm} {scenario}: {new} whole blocks instead of {old}"
+                    "{arm} {scenario}: {new} % whole blocks instead of {old} %"
                 ));
             }
             Some(new) if scenario != "blocks" && new > old * 1.05 => {

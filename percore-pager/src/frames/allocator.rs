@@ -4,7 +4,7 @@
 //! checks of what callers say are made here and before anything is changed, so a refused call
 //! leaves everything as it was.
 
-use super::error::{AllocError, FreeError, RegionError, SetupError};
+use super::error::{AllocError, FreeError, SetupError};
 use super::ledger::{Ledger, Owner};
 use super::memory::{Memory, Need};
 use super::policy::{Policy, Want};
@@ -62,55 +62,6 @@ impl<'a, P: Policy> Frames<'a, P> {
     /// The policy, to ask it.
     pub fn policy(&self) -> &P {
         &self.policy
-    }
-
-    // ---- Regions ----
-
-    /// Adds frames, all free. None of them may be there yet.
-    ///
-    /// # Errors
-    ///
-    /// `OutsideWindow`, `Overlap`.
-    pub fn add_region(&mut self, run: Run) -> Result<(), RegionError> {
-        let span = self
-            .window()
-            .span_of(run)
-            .ok_or(RegionError::OutsideWindow)?;
-        self.ledger
-            .expect(span, Owner::Absent)
-            .map_err(|(ix, _)| RegionError::Overlap(self.window().frame(ix)))?;
-        self.ledger.change(span, Owner::Absent, Owner::Free);
-        self.present += span.frames();
-        self.give(span);
-        Ok(())
-    }
-
-    /// Takes frames away, all of which must be free. They need not be a region as it was added.
-    ///
-    /// # Errors
-    ///
-    /// `OutsideWindow`, `Absent`, `Busy` (also for frames that are out to be zeroed).
-    pub fn remove_region(&mut self, run: Run) -> Result<(), RegionError> {
-        let span = self
-            .window()
-            .span_of(run)
-            .ok_or(RegionError::OutsideWindow)?;
-        self.ledger
-            .expect(span, Owner::Free)
-            .map_err(|(ix, owner)| {
-                let frame = self.window().frame(ix);
-                if owner == Owner::Absent {
-                    RegionError::Absent(frame)
-                } else {
-                    RegionError::Busy(frame)
-                }
-            })?;
-        if !self.take_at(span) {
-            return Err(RegionError::Busy(run.start()));
-        }
-        self.ledger.change(span, Owner::Free, Owner::Absent);
-        self.present -= span.frames();
-        Ok(())
     }
 
     // ---- Allocation ----
@@ -172,8 +123,12 @@ impl<'a, P: Policy> Frames<'a, P> {
     ) -> Result<FrameNo, AllocError> {
         loop {
             if let Some(ix) = self.policy.take(order) {
-                let span = Span::at(ix, order.frames());
-                self.ledger.change(span, Owner::Free, Owner::Tag(owner));
+                if Ledger::SHORT.contains(&order.get()) {
+                    self.ledger.claim_short(ix, order, owner);
+                } else {
+                    let span = Span::at(ix, order.frames());
+                    self.ledger.change(span, Owner::Free, Owner::Tag(owner));
+                }
                 return Ok(self.window().frame(ix));
             }
             // Only zeroed frames may be left.
@@ -285,6 +240,21 @@ impl<'a, P: Policy> Frames<'a, P> {
                 return Ok(());
             }
             return self.free_span(Span::at(ix, Window::BLOCK));
+        }
+        self.free_order_fully(start, order, owner)
+    }
+
+    #[inline(never)]
+    fn free_order_fully(
+        &mut self,
+        start: FrameNo,
+        order: PageOrder,
+        owner: OwnerTag,
+    ) -> Result<(), FreeError> {
+        if Ledger::SHORT.contains(&order.get())
+            && let Some(ix) = self.ledger.release_short(start, order, owner)
+        {
+            return self.free_span(Span::at(ix, order.frames()));
         }
         let frames = u64::from(order.frames());
         self.free(
@@ -428,7 +398,7 @@ impl<'a, P: Policy> Frames<'a, P> {
     }
 
     /// Takes exactly `span`, which is free by the ledger, from the policy.
-    fn take_at(&mut self, span: Span) -> bool {
+    pub(super) fn take_at(&mut self, span: Span) -> bool {
         while !self.policy.take_at(span) {
             if !self.drop_zeroed() {
                 return false;

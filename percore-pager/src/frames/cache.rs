@@ -2,8 +2,8 @@
 //!
 //! The frame freed last is given out first, so it is likely to be in the processor's caches, and
 //! neither path touches the policy. The stack holds at most [`CacheShape::depth`] frames; when it is
-//! empty or full, [`CacheShape::batch`] frames are moved at a time, the oldest first when it is
-//! full. Blocks are kept in the same way, one at a time. What is in the stacks does not merge with its
+//! empty or full, up to [`CacheShape::batch`] frames are moved, the oldest first when it is full, and
+//! fewer when one of them is more work for the policy than a few instructions. Blocks are kept in the same way, one at a time. What is in the stacks does not merge with its
 //! neighbours; so when the policy cannot serve a request, the stacks are emptied into it and the
 //! request is tried again.
 //!
@@ -36,10 +36,10 @@ impl CacheShape {
         batch: 1,
         blocks: 0,
     };
-    /// Two blocks, and 64 KiB worth of frames, half of them moved at a time.
+    /// Two blocks, and 64 KiB worth of frames, a quarter of them moved at a time.
     pub const DEFAULT: CacheShape = CacheShape {
         depth: 16,
-        batch: 8,
+        batch: 4,
         blocks: 2,
     };
 }
@@ -148,6 +148,25 @@ impl<P: Policy> Cached<P> {
         accepted
     }
 
+    /// Moves the oldest frames to the policy, a batch of them as long as each is a matter of a few
+    /// instructions: the first that is not ends it. So no single free pays for several frames
+    /// that make blocks whole.
+    fn make_room(&mut self) -> bool {
+        let mut accepted = true;
+        let mut moved = 0;
+        for frame in &self.stack[..self.batch.min(self.filled) as usize] {
+            let frame = FrameIx(*frame);
+            moved += 1;
+            if !self.policy.try_give_one(frame) {
+                accepted = self.policy.give_one(frame);
+                break;
+            }
+        }
+        self.stack.copy_within(moved..self.filled as usize, 0);
+        self.filled -= moved as u32;
+        accepted
+    }
+
     fn held_blocks(&self) -> &[u32] {
         &self.blocks[..usize::from(self.blocks_filled)]
     }
@@ -163,16 +182,18 @@ impl<P: Policy> Cached<P> {
         accepted
     }
 
-    /// Takes a batch from the policy: one to return, the others into the cache, which is empty.
+    /// Takes a batch from the policy: one to return, the others into the cache, which is empty,
+    /// as long as each is a matter of a few instructions.
     fn refill(&mut self) -> Option<FrameIx> {
         let policy = &mut self.policy;
-        let mut take = || policy.try_take_one().or_else(|| policy.take_one());
-        let first = take()?;
+        let first = policy.try_take_one().or_else(|| policy.take_one())?;
         let more = (self.batch - 1).min(self.depth) as usize;
         // From the deepest cell up, so that they come out in the order of the policy.
         let mut cell = more;
         while cell > 0 {
-            let Some(frame) = take() else { break };
+            let Some(frame) = policy.try_take_one() else {
+                break;
+            };
             cell -= 1;
             self.stack[cell] = frame.0;
         }
@@ -257,7 +278,7 @@ unsafe impl<P: Policy> Policy for Cached<P> {
         if self.depth == 0 {
             return self.policy.give_one(frame);
         }
-        self.push(frame) || (self.flush(self.batch) && self.push(frame))
+        self.push(frame) || (self.make_room() && self.push(frame))
     }
 
     #[inline(always)]

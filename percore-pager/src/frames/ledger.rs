@@ -12,11 +12,14 @@
 //! The frames' bytes are the shared part (see [`memory`](super::memory)): bytes of a block that is
 //! handed over are all zero. The question "who has this frame" takes two loads.
 
+mod short;
+
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use super::memory::{Memory, Need, as_u8, carve, load, store};
+use super::memory::{Memory, Need, as_u8, carve};
 use super::units::{FrameIx, FrameNo, OwnerTag, Span};
 use super::window::Window;
+use short::{all_words, fill_words};
 
 const FREE: u8 = 0;
 const HELD: u8 = 254;
@@ -227,9 +230,7 @@ impl<'a> Ledger<'a> {
         let (before, words, after) = self.bytes_of(part);
         let pattern = u64::from_ne_bytes([state; 8]);
         let is = |byte: &AtomicU8| byte.load(Relaxed) == state;
-        let right = before.iter().all(is)
-            && words.iter().all(|word| load(word) == pattern)
-            && after.iter().all(is);
+        let right = before.iter().all(is) && all_words(words, pattern) && after.iter().all(is);
         if right {
             Ok(())
         } else {
@@ -266,9 +267,8 @@ impl<'a> Ledger<'a> {
 
     fn fill(&mut self, part: Span, state: u8) {
         let (before, words, after) = self.bytes_of(part);
-        let pattern = u64::from_ne_bytes([state; 8]);
         before.iter().for_each(|byte| byte.store(state, Relaxed));
-        words.iter().for_each(|word| store(word, pattern));
+        fill_words(words, state);
         after.iter().for_each(|byte| byte.store(state, Relaxed));
     }
 

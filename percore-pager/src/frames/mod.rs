@@ -43,6 +43,7 @@ pub mod memory;
 pub mod orders;
 pub mod policy;
 mod pyramid;
+mod regions;
 pub mod request;
 pub mod slab;
 mod tier;

@@ -7,6 +7,7 @@
 //! orders o to m; below o, `n(k)` falls by `2^(o-k)`, which `changes[o-j] -= 2^(j-1)` sums to.
 
 use super::super::memory::load;
+use super::runs::Runs;
 use super::{GROUP_ORDER, Given, LINE, Tier, bucket};
 
 /// The bits of a word at which an aligned run of order 0..=6 can start.
@@ -78,8 +79,10 @@ impl Tier<'_> {
     /// free run of order `reach`.
     pub(super) fn account(&mut self, order: u32, reach: u32, sign: i64) {
         self.changes[reach as usize] += sign;
-        for (step, change) in self.changes[..order as usize].iter_mut().rev().enumerate() {
-            *change += sign << step;
+        let mut by = sign;
+        for change in self.changes[..order as usize].iter_mut().rev() {
+            *change += by;
+            by += by;
         }
     }
 
@@ -99,13 +102,10 @@ impl Tier<'_> {
     }
 
     /// Bit n: word n of the group's line is all free.
-    fn full_words(&self, group: u32) -> u64 {
-        let first = (group * LINE) as usize;
-        let line = &self.lines[first..first + LINE as usize];
-        let bits = line.iter().enumerate();
-        bits.fold(0, |full, (n, word)| {
-            full | u64::from(load(word) == u64::MAX) << n
-        })
+    pub(super) fn full_words(&self, group: u32) -> u64 {
+        let line = self.line(group);
+        let full = |n: usize| u64::from(load(&line[n]) == u64::MAX) << n;
+        (full(0) | full(1) | full(2) | full(3)) | (full(4) | full(5) | full(6) | full(7))
     }
 
     /// The rest of `take_one`, when the buddy of the unit is free too: the word was `before`. The
@@ -119,14 +119,15 @@ impl Tier<'_> {
         self.broke(word / LINE, reach);
     }
 
-    /// Follows up that a free run of order `reach` came to be in `group`.
-    pub(super) fn grew(&mut self, group: u32, reach: u32) -> Given {
-        let largest = self.largest_in(group).unwrap_or(0);
+    /// Follows up that `by` units of `group` were given and are now in a free run of order `reach`.
+    pub(super) fn grew(&mut self, group: u32, by: i16, reach: u32) -> Given {
+        let largest = super::largest(self.head(group));
         if reach == GROUP_ORDER {
             self.classes.remove(largest, group);
             self.close(group);
             return Given::Whole;
         }
+        self.recount(group, by);
         if reach > largest {
             self.reclass(group, largest, reach);
         }
@@ -142,42 +143,10 @@ impl Tier<'_> {
             let now = if bucket(head) == 0 {
                 0
             } else {
-                self.scan_largest(group, largest)
+                Runs::of(self.line(group)).largest()
             };
             self.reclass(group, largest, now);
         }
-    }
-
-    /// The order of the largest free aligned run in a group's line, known to be at most `bound`.
-    pub(super) fn scan_largest(&self, group: u32, bound: u32) -> u32 {
-        let full = self.full_words(group);
-        if full != 0 {
-            let pairs = full & full >> 1 & 0x55;
-            let fours = pairs & pairs >> 2;
-            return if fours & 0x11 != 0 {
-                8
-            } else {
-                6 + u32::from(pairs != 0)
-            };
-        }
-        let first = (group * LINE) as usize;
-        let bound = bound.min(5);
-        let mut largest = 0;
-        for word in &self.lines[first..first + LINE as usize] {
-            let mut rest = starts(load(word), largest);
-            // Above `largest`, one step at a time, as long as a run of that order is left.
-            while largest < bound {
-                rest = rest & rest >> (1 << largest) & STARTS[largest as usize + 1];
-                if rest == 0 {
-                    break;
-                }
-                largest += 1;
-            }
-            if largest == bound {
-                break;
-            }
-        }
-        largest
     }
 }
 

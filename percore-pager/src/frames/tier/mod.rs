@@ -26,7 +26,9 @@
 //! number of free or taken units: the rare paths look at one line and at one 64-ary set.
 
 mod account;
+mod inout;
 mod place;
+mod runs;
 mod set;
 
 use core::num::NonZeroU64;
@@ -168,6 +170,12 @@ impl<'a> Tier<'a> {
     pub(super) fn largest_in(&self, group: u32) -> Option<u32> {
         let head = self.head(group);
         (head & COUNT != BIAS).then_some(largest(head))
+    }
+
+    /// The line of a group.
+    #[inline(always)]
+    fn line(&self, group: u32) -> &'a [AtomicU64; LINE as usize] {
+        &self.lines.as_chunks().0[group as usize]
     }
 
     #[inline]
@@ -335,14 +343,14 @@ impl<'a> Tier<'a> {
             }
         }
         self.set_word(word, bits | 1 << bit);
-        self.recount(group, 1);
         if bits >> (bit ^ 1) & 1 == 0 {
+            self.recount(group, 1);
             self.changes[0] += 1;
             return Given::Done;
         }
         let reach = self.reach(unit, 0);
-        self.changes[reach as usize] += 1;
-        self.grew(group, reach)
+        self.changes[reach as usize % CHANGES] += 1;
+        self.grew(group, 1, reach)
     }
 
     /// Changes a group's free count and moves it between buckets.
@@ -374,78 +382,9 @@ impl<'a> Tier<'a> {
         }
     }
 
-    /// Brings a group in, all but the first run of `order` (0..=8) free, which is taken: the group
-    /// was one free unit of the tier above. Returns the run's first unit.
-    pub(super) fn open_taking(&mut self, group: u32, order: u32) -> u32 {
-        let taken = 1u32 << order;
-        for word in 0..LINE {
-            let bits = match taken.saturating_sub(word * 64) {
-                0 => u64::MAX,
-                1..64 => u64::MAX << taken,
-                _ => 0,
-            };
-            self.set_word(group * LINE + word, bits);
-        }
-        // The largest run that is left is the other half.
-        let head = BIAS + (GROUP - taken) as u16;
-        self.set_head(group, head | 8 << MAX_SHIFT);
-        self.classes.insert(8, group);
-        self.inside += 1;
-        self.account(order, GROUP_ORDER, -1);
-        if order == 0 && load(self.hot_line) == 0 && self.hot_is_full() {
-            self.heat(group * LINE);
-        } else {
-            self.buckets.insert(bucket(head), group);
-        }
-        group * GROUP
-    }
-
     /// Whether there is no hot group with a free unit.
     fn hot_is_full(&self) -> bool {
         self.hot == NO_WORD || self.free_in(self.hot / LINE) == 0
-    }
-
-    /// Brings a group in with all its units free, to take one of them at once.
-    pub(super) fn open(&mut self, group: u32) {
-        for word in group * LINE..group * LINE + LINE {
-            self.set_word(word, u64::MAX);
-        }
-        let head = BIAS + GROUP as u16;
-        self.set_head(group, head | (GROUP_ORDER as u16) << MAX_SHIFT);
-        self.inside += 1;
-        self.buckets.insert(bucket(head), group);
-    }
-
-    /// Brings a group in with none of its units free: it was a taken unit of the tier above.
-    pub(super) fn split(&mut self, group: u32) {
-        for word in group * LINE..group * LINE + LINE {
-            self.set_word(word, 0);
-        }
-        self.set_head(group, BIAS);
-        self.inside += 1;
-        self.account(GROUP_ORDER, GROUP_ORDER, -1);
-    }
-
-    /// Takes out a group none of whose units is free, to give it to the tier above as a whole.
-    /// `false` if some are.
-    pub(super) fn absorb(&mut self, group: u32) -> bool {
-        if self.free_in(group) != 0 {
-            return false;
-        }
-        self.account(GROUP_ORDER, GROUP_ORDER, 1);
-        self.close(group);
-        true
-    }
-
-    /// Makes a group out that is in no bucket but the one of its count.
-    fn close(&mut self, group: u32) {
-        if self.hot / LINE == group {
-            self.forget_hot();
-        } else {
-            self.buckets.remove(bucket(self.head(group)), group);
-        }
-        self.set_head(group, OUT | BIAS);
-        self.inside -= 1;
     }
 }
 

@@ -11,7 +11,7 @@ impl Tier<'_> {
             return self.take_one();
         }
         let group = self.classes.first_from(order)?;
-        let unit = self.find(group, order, 0, GROUP)?;
+        let unit = self.first_run(group, order)?;
         self.take_at(unit, order);
         Some(unit)
     }
@@ -38,6 +38,9 @@ impl Tier<'_> {
 
     /// Finds a run of `order` (0..=8) in one group, between two offsets in units.
     pub(in super::super) fn find(&self, group: u32, order: u32, from: u32, to: u32) -> Option<u32> {
+        if order > 0 && from == 0 && to == GROUP {
+            return self.first_run(group, order);
+        }
         let line = group * LINE;
         if order < 6 {
             return (from / 64..to.div_ceil(64)).find_map(|word| {
@@ -109,11 +112,10 @@ impl Tier<'_> {
         if !self.is_taken(unit, order) {
             return Given::Twice;
         }
-        self.fill(unit, order, true);
-        self.recount(group, 1 << order);
         let reach = self.reach(unit, order);
+        self.fill(unit, order, true);
         self.account(order, reach, 1);
-        self.grew(group, reach)
+        self.grew(group, 1 << order, reach)
     }
 
     /// The free units at or after `from` in the group of `from` (which is in), as one run that
