@@ -157,6 +157,9 @@ fn on_demand_order(arena: &Arena, ds: Ref<Ds>, slot: Slot, page: u64, most: u32)
         return 0;
     };
     let n = (page % GROUP) as u32;
+    if used >> (n ^ 1) & 1 == 0 {
+        return 0;
+    }
     // A block is aligned in frames only if its pages are where they would be in an aligned run.
     let skew = (frame_of(base, n).0 ^ page).trailing_zeros();
     let limit = most.min(skew).min(PageOrder::BLOCK.get());
