@@ -10,14 +10,14 @@
 //!
 //! # Tables of on-demand dataspaces
 //!
-//! The unit is the *group* of 16 pages (64 KiB), one [`word`](Group) of 8 bytes: a run with two
+//! The unit is the *group* of 16 pages (64 KiB), one word of 8 bytes: a run with two
 //! masks, or a table of single pages. A dataspace of one group has its word in itself; larger ones
 //! have a radix tree of nodes of up to 512 bytes. Nodes are made at first touch, so an object may
 //! be far larger than memory.
 //!
 //! # Runs
 //!
-//! How much a fault brings follows what the client does: see [`choose`](populate). A run is kept as a
+//! How much a fault brings follows what the client does: see `populate.rs`. A run is kept as a
 //! whole although only a part of it is used (zeroed, charged and mapped), so that the next fault
 //! finds its neighbours; what is kept and not used is bounded and given back when memory is short.
 //!
