@@ -256,6 +256,11 @@ fn two_allocators_of_one_window_hand_blocks_over() {
                 .map(|_| here.alloc_one(ME).expect("free"))
                 .collect();
             let run_of_8 = here.alloc_order(order(3), YOU).expect("free");
+            // The bytes of its owner are in the part that both see; the block is only one's.
+            assert_eq!(
+                there.free_order(run_of_8, order(3), YOU),
+                Err(FreeError::Foreign(run_of_8))
+            );
             taken
                 .iter()
                 .for_each(|frame| here.free_one(*frame, ME).expect("mine"));

@@ -16,9 +16,9 @@ use crate::step;
 const RUNS: usize = 5;
 /// Processor cycles that the stepped operations may have taken together at full speed; a step
 /// costs some hundred thousand.
-const BUDGET: u64 = 300_000;
+const BUDGET: u64 = 600_000;
 /// Operations that are stepped at least, and at most.
-const STEPPED: std::ops::RangeInclusive<usize> = 5..=250;
+const STEPPED: std::ops::RangeInclusive<usize> = 5..=500;
 
 /// A trace: runs of 4 KiB to 2 MiB (with `huge` to 1 GiB) are allocated and freed at random, with
 /// about half of memory free. `run` gets each operation's number and the operation.
