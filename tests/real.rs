@@ -1,23 +1,10 @@
-//! Boots of the real kernel with upstream's servers. They need the trees of the setting and QEMU;
+//! Boots of the real kernel: upstream's programs, and our test images on both root pagers. They need the trees of the setting and QEMU;
 //! where those are absent the test says so in one line and checks nothing.
 
-use std::io::Write;
+mod trees;
 
 use assert_cmd::Command;
-
-/// Whether the kernel can be booted here; else one line says what is left out. A setting that is
-/// there but wrong is a failure.
-fn can_boot() -> bool {
-    let trees = l4re_tree::find().unwrap_or_else(|error| panic!("{error}"));
-    let has_kernel = trees.is_some_and(|trees| trees.fiasco.is_some());
-    if has_kernel && which::which("qemu-system-x86_64").is_ok() {
-        return true;
-    }
-    let text = "left out: booting the real kernel (needs L4RE_BUILD, FIASCO_BUILD and QEMU)\n";
-    // Not by eprintln!, which the test harness hides when a test passes.
-    std::io::stderr().write_all(text.as_bytes()).unwrap();
-    false
-}
+use trees::can_boot;
 
 #[test]
 fn hello_runs_on_small_and_on_numa_machines() {
@@ -33,4 +20,36 @@ fn hello_runs_on_small_and_on_numa_machines() {
         command.args(["qemu", "--sigma0", "upstream"]).args(args);
         command.assert().code(0);
     }
+}
+
+#[test]
+fn test_images_agree_on_both_root_pagers() {
+    if !can_boot() {
+        return;
+    }
+    Command::new(env!("CARGO_BIN_EXE_percore"))
+        .args(["test", "--qemu", "--cpus", "4"])
+        .args(["test-sigma0", "test-sigma0-root", "test-sigma0-reserve"])
+        .assert()
+        .code(0);
+}
+
+/// Takes a minute; `percore test --qemu test-hostile` compares it with upstream's root pager too.
+#[test]
+fn hostile_clients_do_not_stop_the_root_pager() {
+    if !can_boot() {
+        return;
+    }
+    Command::new(env!("CARGO_BIN_EXE_percore"))
+        .args([
+            "test",
+            "--qemu",
+            "--cpus",
+            "4",
+            "--sigma0",
+            "ours",
+            "test-hostile",
+        ])
+        .assert()
+        .code(0);
 }

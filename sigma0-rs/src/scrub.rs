@@ -95,14 +95,29 @@ impl Scrubber {
     /// Zeroes one piece of the oldest range. `false` when there was nothing to do, or no node to
     /// record the progress with.
     pub fn turn(&mut self, maps: &mut Regions) -> bool {
+        self.piece(maps, TURN_BYTES) > 0
+    }
+
+    /// Zeroes up to [`TURN_BYTES`], of as many ranges as that takes: single pages must not wait for
+    /// a timer tick each.
+    pub fn idle_turn(&mut self, maps: &mut Regions) {
+        let mut left = TURN_BYTES;
+        while left > 0 {
+            match self.piece(maps, left) {
+                0 => return,
+                zeroed => left -= zeroed,
+            }
+        }
+    }
+
+    /// Zeroes up to `limit` bytes of the oldest range; how many it were.
+    fn piece(&mut self, maps: &mut Regions, limit: u64) -> u64 {
         let Some(Some(range)) = self.queue.get(self.first).copied() else {
-            return false;
+            return 0;
         };
-        let end = range
-            .end()
-            .min(range.start().saturating_add(TURN_BYTES - 1));
+        let end = range.end().min(range.start().saturating_add(limit - 1));
         let Some(piece) = Range::new(range.start(), end) else {
-            return false;
+            return 0;
         };
         self.wipe(piece);
         if maps.release(MapId::Ram, piece, OWNER, Rights::RWX).is_err() {
@@ -110,7 +125,7 @@ impl Scrubber {
             self.put(self.first, None);
             self.first = (self.first + 1) % QUEUE;
             self.put((self.first + self.count - 1) % QUEUE, Some(range));
-            return false;
+            return 0;
         }
         let rest = end
             .checked_add(1)
@@ -120,7 +135,7 @@ impl Scrubber {
             self.first = (self.first + 1) % QUEUE;
             self.count -= 1;
         }
-        true
+        end - range.start() + 1
     }
 
     /// Whether a part of `range` waits.

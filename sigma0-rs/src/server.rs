@@ -313,7 +313,7 @@ impl Service for Sigma0 {
     }
 
     fn idle(&mut self) {
-        self.scrubber.turn(&mut self.maps);
+        self.scrubber.idle_turn(&mut self.maps);
     }
 
     /// A reply that could not be delivered. If it carried a new client's gate, nobody has that.

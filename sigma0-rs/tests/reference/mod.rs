@@ -82,16 +82,28 @@ impl Reference {
 
     /// One turn of zeroing.
     pub fn idle(&mut self) {
+        let mut left = TURN;
+        while left > 0 {
+            match self.piece(left) {
+                0 => return,
+                pages => left -= pages,
+            }
+        }
+    }
+
+    /// Frees up to `limit` pages of the oldest range that waits; how many it were.
+    fn piece(&mut self, limit: u64) -> u64 {
         let Some((first, last)) = self.waiting.pop_front() else {
-            return;
+            return 0;
         };
-        let end = last.min(first + TURN - 1);
+        let end = last.min(first + limit - 1);
         for p in first..=end {
             self.ram.insert(p, (0, 7));
         }
         if end < last {
             self.waiting.push_front((end + 1, last));
         }
+        end - first + 1
     }
 
     pub fn is_idle(&self) -> bool {
@@ -111,7 +123,7 @@ impl Reference {
             if self.waiting.is_empty() || !helps(self) {
                 return Err(Errno::NoMem);
             }
-            self.idle();
+            self.piece(TURN);
         }
     }
 
@@ -359,7 +371,7 @@ impl Reference {
                     return Err(Errno::NoMem);
                 }
                 if self.waiting.len() == QUEUE {
-                    self.idle();
+                    self.piece(TURN);
                     if self.waiting.len() == QUEUE {
                         return Err(Errno::Again);
                     }
