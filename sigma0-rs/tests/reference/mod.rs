@@ -1,5 +1,7 @@
 //! The root pager in the plainest words: one entry a page, one a port, no cleverness.
 
+pub mod driver;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use l4_sys::{Errno, Fpage, FpageType};
