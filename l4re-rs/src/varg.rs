@@ -86,7 +86,7 @@ impl ArgReader {
     ///
     /// # Errors
     /// `MsgTooLong` when an argument runs over the message, `Inval` when a number or flexpage has
-    /// a length other than 8 (upstream reads on into the next bytes there: BUG-20). The list is
+    /// a length other than 8 (BUG-20). The list is
     /// over after an error.
     pub fn next_arg(&mut self) -> Result<RawArg, Errno> {
         if self.next >= self.words {

@@ -39,7 +39,7 @@ impl Clients {
     ///
     /// # Errors
     /// `NoMem` when numbers or the kernel's memory have run out. The number is then still free:
-    /// unlike upstream (BUG-18) the client hears of it and no empty capability is sent.
+    /// the client hears of it and no empty capability is sent (BUG-18).
     pub fn create(&mut self) -> Result<Cap<kind::Gate>, Errno> {
         if self.next > LAST_SLOT {
             return Err(Errno::NoMem);

@@ -121,7 +121,7 @@ pub fn exception(t: &mut Tap, c: &mut Context) {
     const AFTER: &str = "BUG-17 serves after an exception";
     if !c.is_sigma0_rs() {
         // Not a listed difference: the boot would not come to its end.
-        let why = "debug builds of upstream's sigma0 stop (BUG-17)";
+        let why = "not sent to upstream's debug builds (BUG-17)";
         t.skip(LABEL, why);
         return t.skip(AFTER, why);
     }
