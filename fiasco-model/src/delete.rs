@@ -31,7 +31,11 @@ impl State {
             "task" => gone = self.destroy_task(obj),
             "thread" => self.destroy_thread(obj),
             "gate" => self.destroy_gate(obj),
-            "irq" => self.unbind_irq(obj),
+            "irq" => {
+                self.forget_observer(obj);
+                self.unbind_irq(obj);
+            }
+            "semaphore" => self.destroy_semaphore(obj),
             _ => {}
         }
         if let Some(o) = self.objs.remove(obj) {
@@ -100,23 +104,16 @@ impl State {
         let run = core::mem::replace(&mut t.run, Run::Done);
         t.timer = 0;
         let senders = core::mem::take(&mut t.senders);
-        let reply = t.reply.take();
         let irq = t.delete_irq.take();
-        if let Run::Sending(to) = run {
-            self.forget_sender(thread, to);
+        if let Run::Sending(at) | Run::Down(at) = run {
+            self.leave_queue(thread, at);
         }
         self.drop_reply_to(thread);
-        if let Some((caller, _)) = reply
-            && let Some(c) = self.objs.thread_mut(caller)
-        {
-            c.reply_holder = None;
+        self.drop_replies_of(thread);
+        if let Some(of) = irq.and_then(|i| self.objs.deletion_of(i)) {
+            *of = None;
         }
-        if let Some(irq) = irq
-            && let Some(i) = self.objs.irq_mut(irq)
-        {
-            i.deletion_of = None;
-        }
-        for (_, _, s) in senders {
+        for s in senders.iter() {
             if let Some(i) = self.objs.irq_mut(s) {
                 // An interrupt goes back to unbound, but is remembered.
                 i.queued = false;
@@ -130,23 +127,13 @@ impl State {
         self.dead.push(thread);
     }
 
-    fn forget_sender(&mut self, thread: ObjId, to: ObjId) {
-        match self.objs.get_mut(to).map(|o| &mut o.kind) {
-            Some(Kind::Thread(t)) => {
-                t.dequeue(thread);
-            }
-            Some(Kind::Gate(g)) => g.waiting.retain(|w| *w != thread),
-            _ => {}
-        }
-    }
-
     fn destroy_gate(&mut self, gate: ObjId) {
         let Some(g) = self.objs.gate_mut(gate) else {
             return;
         };
         let waiting = core::mem::take(&mut g.waiting);
         let thread = g.thread.take();
-        for w in waiting {
+        for w in waiting.iter() {
             self.fail(w, IpcError::NotExistent.number());
         }
         if let Some(irq) = thread

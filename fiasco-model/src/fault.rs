@@ -4,10 +4,9 @@ use l4_sys::exc::EXC_WORDS;
 use l4_sys::item::ITEM_MAP;
 use l4_sys::{Fpage, IpcError, MsgTag, TagFlags, Timeouts, proto, syscall};
 
-use crate::invoke::Call;
 use crate::object::{Kind, ObjId};
 use crate::state::State;
-use crate::thread::{From, Purpose, Run, Saved};
+use crate::thread::{Frame, From, Purpose, Run, Saved};
 use crate::trace::{Misuse, What};
 
 /// What a fault came to, for the engine that runs the thread.
@@ -98,26 +97,23 @@ impl State {
 
     fn kernel_call(&mut self, cap: crate::space::Cap, tag: MsgTag, purpose: Purpose) {
         let me = self.me;
-        let rights = cap.rights & 3;
+        let mut frame = Frame {
+            tag,
+            label: 0,
+            rights: cap.rights & 3,
+            from: From::One(cap.obj),
+            timeouts: Timeouts::NEVER,
+            purpose,
+            flags: syscall::CALL,
+            reply: None,
+        };
         match self.objs.get(cap.obj).map(|o| &o.kind) {
             Some(Kind::Gate(g)) => {
                 let gate = (g.thread, g.label);
-                let Some(utcb) = self.utcb(me) else { return };
-                let call = Call {
-                    obj: cap.obj,
-                    rights,
-                    extra: 0,
-                    flags: syscall::CALL,
-                    tag,
-                    utcb,
-                };
-                self.gate_ipc(call, gate, Timeouts::NEVER, purpose);
+                frame.from = From::Nobody;
+                self.gate_ipc(cap.obj, gate, frame);
             }
-            Some(Kind::Thread(_)) => {
-                let partner = Some(cap.obj);
-                let from = From::One(cap.obj);
-                self.do_ipc(tag, 0, partner, from, Timeouts::NEVER, rights, purpose);
-            }
+            Some(Kind::Thread(_)) => self.do_ipc(Some(cap.obj), frame),
             _ => self.fail(me, IpcError::NotExistent.number()),
         }
         if let Some(t) = self.objs.thread_mut(me) {

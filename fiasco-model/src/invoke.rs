@@ -4,8 +4,9 @@ use l4_sys::syscall::{OPEN_WAIT, RECV, REPLY, SEND};
 use l4_sys::{CapIdx, Errno, IpcError, MsgTag, Timeouts, UtcbRef, proto};
 
 use crate::object::{Kind, ObjId};
+use crate::reply::Dest;
 use crate::state::State;
-use crate::thread::{From, Purpose};
+use crate::thread::{Frame, From, Purpose};
 use crate::trace::What;
 
 /// What a kernel object's own operation came to.
@@ -16,6 +17,8 @@ pub(crate) enum Reply {
     Silent,
     /// An IPC error, already in the UTCB.
     Failed,
+    /// The thread waits; it gets its result when it is woken.
+    Waits,
 }
 
 fn receive_from(flags: u64, partner: ObjId) -> From {
@@ -67,27 +70,27 @@ impl State {
         self.charge(self.cost.syscall);
         self.count().syscalls += 1;
         let me = self.me;
-        let receive = |partner: ObjId| receive_from(flags, partner);
+        let dest = Dest::new(dest, flags);
+        let frame = |from: From, label: u64, rights: u8| Frame {
+            tag,
+            label,
+            rights,
+            from,
+            timeouts,
+            purpose: Purpose::Call,
+            flags,
+            reply: dest.reply(),
+        };
         if let Some(t) = self.objs.thread_mut(me) {
-            t.frame.timeouts = timeouts;
-            t.frame.tag = tag;
-            t.frame.purpose = Purpose::Call;
+            t.frame = frame(From::Nobody, label, 0);
         }
         if flags & REPLY != 0 {
             // Without anybody to answer the whole call fails: it does not go on to wait.
-            let Some((caller, rights)) = self.take_reply() else {
+            let Some((caller, rights)) = self.take_reply(dest.reply()) else {
                 return self.fail(me, IpcError::NotExistent.number());
             };
             let to = (flags & SEND != 0).then_some(caller);
-            return self.do_ipc(
-                tag,
-                label,
-                to,
-                receive(caller),
-                timeouts,
-                rights,
-                Purpose::Call,
-            );
+            return self.do_ipc(to, frame(receive_from(flags, caller), label, rights));
         }
         let Some(utcb) = self.utcb(me) else { return };
         let mut call = Call {
@@ -98,8 +101,8 @@ impl State {
             tag,
             utcb,
         };
-        if dest.is_valid() {
-            let Some(cap) = self.cap(dest.slot()) else {
+        if let Dest::Cap(slot) = dest {
+            let Some(cap) = self.cap(slot) else {
                 return self.fail(me, IpcError::NotExistent.number());
             };
             call.obj = cap.obj;
@@ -107,58 +110,45 @@ impl State {
             call.extra = cap.extra;
         }
         let sends = flags & SEND != 0;
+        let frame = |from: From| frame(from, label, call.rights & 3);
         let is_thread = self.objs.thread(call.obj).is_some();
         if is_thread && (!sends || tag.label() != proto::THREAD) {
             let to = sends.then_some(call.obj);
-            let from = receive(call.obj);
-            return self.do_ipc(
-                tag,
-                label,
-                to,
-                from,
-                timeouts,
-                call.rights & 3,
-                Purpose::Call,
-            );
+            return self.do_ipc(to, frame(receive_from(flags, call.obj)));
         }
         if let Some(Kind::Gate(g)) = self.objs.get(call.obj).map(|o| &o.kind) {
             let own = call.extra & crate::space::GATE_SERVER != 0;
             if !(own && sends && tag.label() == proto::KOBJECT) {
-                let g = (g.thread, g.label);
-                return self.gate_ipc(call, g, timeouts, Purpose::Call);
+                let gate = (g.thread, g.label);
+                return self.gate_ipc(call.obj, gate, frame(From::Nobody));
             }
         }
-        self.object_call(call, receive, timeouts);
+        self.object_call(call, frame(From::Nobody));
     }
 
-    /// IPC through a gate, or waiting until it has a thread.
+    /// IPC through a gate, or waiting until it has a thread. `frame` has the call's flags; its
+    /// label and partner are the gate's.
     pub fn gate_ipc(
         &mut self,
-        call: Call,
+        gate: ObjId,
         (thread, label): (Option<ObjId>, u64),
-        timeouts: Timeouts,
-        purpose: Purpose,
+        mut frame: Frame,
     ) {
-        let rights = call.rights & 3;
-        let me = self.me;
         if let Some(thread) = thread {
-            let to = (call.flags & SEND != 0).then_some(thread);
-            let from = receive_from(call.flags, thread);
-            let label = label | u64::from(rights);
-            return self.do_ipc(call.tag, label, to, from, timeouts, rights, purpose);
+            let to = (frame.flags & SEND != 0).then_some(thread);
+            frame.from = receive_from(frame.flags, thread);
+            frame.label = label | u64::from(frame.rights);
+            return self.do_ipc(to, frame);
         }
+        let me = self.me;
+        frame.from = From::Nobody;
         if let Some(t) = self.objs.thread_mut(me) {
-            t.frame.tag = call.tag;
-            t.frame.timeouts = timeouts;
-            t.frame.rights = rights;
-            t.frame.flags = call.flags;
-            t.frame.purpose = purpose;
-            t.frame.from = From::Nobody;
+            t.frame = frame;
         }
-        self.wait_at(call.obj);
+        self.wait_at(gate);
     }
 
-    fn object_call(&mut self, call: Call, receive: impl Fn(ObjId) -> From, timeouts: Timeouts) {
+    fn object_call(&mut self, call: Call, frame: Frame) {
         let me = self.me;
         let proto = call.tag.label();
         let op = call.utcb.mr(0);
@@ -171,6 +161,7 @@ impl State {
                 Some(Kind::Factory(_)) => self.sys_factory(call),
                 Some(Kind::Gate(_)) => self.sys_gate(call),
                 Some(Kind::Irq(_)) => self.sys_irq(call),
+                Some(Kind::Semaphore(_)) => self.sys_semaphore(call, frame.timeouts),
                 Some(Kind::Scheduler) => self.sys_scheduler(call),
                 Some(Kind::Log) => self.sys_log(call),
                 Some(Kind::Icu) => self.sys_icu(call),
@@ -183,6 +174,7 @@ impl State {
             return;
         }
         match reply {
+            Reply::Waits => {}
             Reply::Failed => {
                 if let Some(t) = self.objs.thread_mut(me) {
                     t.result = (crate::state::FAILED, 0);
@@ -203,15 +195,14 @@ impl State {
             Reply::Silent => {
                 // Interrupt objects are senders; any other object is not, and the thread sleeps.
                 let is_irq = matches!(self.objs.get(call.obj).map(|o| &o.kind), Some(Kind::Irq(_)));
-                let from = receive(if is_irq { call.obj } else { me });
+                let from = receive_from(call.flags, if is_irq { call.obj } else { me });
                 self.do_ipc(
-                    call.tag,
-                    0,
                     None,
-                    from,
-                    timeouts,
-                    call.rights & 3,
-                    Purpose::Call,
+                    Frame {
+                        from,
+                        label: 0,
+                        ..frame
+                    },
                 );
             }
         }

@@ -1,42 +1,36 @@
 //! IPC: sending, queueing, receiving, replying.
 //!
 //! Order of a call: the send phase ends first (delivered, failed, or the sender waits in the
-//! receiver's queue), then the receive phase begins. A failed send skips the receive. Reply
-//! capabilities: an open wait that receives a call holds the right to answer it once; it goes when
-//! it is used, when the caller gives up, or when the callee answers by another way.
+//! receiver's queue), then the receive phase begins. A failed send skips the receive.
 
-use l4_sys::{IpcError, MsgTag, TagFlags, Timeouts};
+use l4_sys::{IpcError, MsgTag, TagFlags, Timeout};
 
 use crate::object::{Kind, ObjId};
+use crate::sched::Due;
 use crate::state::State;
-use crate::thread::{Frame, From, Purpose, Run};
+use crate::thread::{Frame, From, Run};
 use crate::trace::What;
 
 impl State {
-    /// The kernel's one IPC operation for the running thread; the result is in the thread.
-    #[allow(clippy::too_many_arguments)]
-    pub fn do_ipc(
-        &mut self,
-        tag: MsgTag,
-        label: u64,
-        to: Option<ObjId>,
-        from: From,
-        timeouts: Timeouts,
-        rights: u8,
-        purpose: Purpose,
-    ) {
+    /// The kernel's one IPC operation for the running thread, to `to` and as `frame` says; the
+    /// result is in the thread.
+    pub fn do_ipc(&mut self, to: Option<ObjId>, mut frame: Frame) {
         let me = self.me;
+        if to.is_none() && frame.from == From::Nobody {
+            return self.fail(me, IpcError::NotExistent.number());
+        }
+        match frame.reply {
+            Some(n) if frame.from == From::Anybody => {
+                if !self.provide_reply_slot(n) {
+                    return self.fail(me, IpcError::NoReplyCap.number());
+                }
+            }
+            // Who receives no call has no use for a reply slot.
+            _ => frame.reply = None,
+        }
         if let Some(t) = self.objs.thread_mut(me) {
-            t.frame = Frame {
-                tag,
-                label,
-                rights,
-                from,
-                timeouts,
-                purpose,
-                flags: 0,
-            };
-            t.partner = match from {
+            t.frame = frame;
+            t.partner = match frame.from {
                 From::One(p) => From::One(p),
                 _ => From::Nobody,
             };
@@ -95,7 +89,7 @@ impl State {
                 self.cpus[self.cpu as usize].direct = Some(partner);
             }
             self.sent(me);
-        } else if frame.timeouts.send().us() == Some(0) {
+        } else if self.due(me, frame.timeouts.send()) == Due::Passed {
             if remote {
                 self.remote_request(there);
             }
@@ -114,9 +108,9 @@ impl State {
                 return;
             };
             if let Some(p) = self.objs.thread_mut(partner) {
-                p.enqueue(prio, number, me);
+                p.senders.enqueue(prio, number, me);
             }
-            self.wait(me, Run::Sending(partner), frame.timeouts.send().us());
+            self.wait(me, Run::Sending(partner), frame.timeouts.send());
         }
     }
 
@@ -161,7 +155,8 @@ impl State {
         }
     }
 
-    fn wait(&mut self, thread: ObjId, run: Run, us: Option<u64>) {
+    /// The thread waits from now on, in the state `run`.
+    pub fn wait(&mut self, thread: ObjId, run: Run, timeout: Timeout) {
         let Some(t) = self.objs.thread_mut(thread) else {
             return;
         };
@@ -171,8 +166,8 @@ impl State {
             t.cancel = false;
             return self.abort(thread, run, IpcError::SendCancelled);
         }
-        if let Some(us) = us {
-            self.set_timer(thread, us);
+        if let Due::At(when) = self.due(thread, timeout) {
+            self.set_timer(thread, when);
         }
     }
 
@@ -187,14 +182,14 @@ impl State {
             if let Some(next) = t.next_sender(frame.from) {
                 if let Some(t) = self.objs.thread_mut(r) {
                     t.run = Run::Receiving;
-                    t.dequeue(next);
+                    t.senders.dequeue(next);
                 }
                 self.receive_queued(r, next);
-            } else if frame.timeouts.receive().us() == Some(0) {
+            } else if self.due(r, frame.timeouts.receive()) == Due::Passed {
                 self.drop_reply_to(r);
                 self.fail(r, IpcError::ReceiveTimeout.number());
             } else {
-                self.wait(r, Run::Receiving, frame.timeouts.receive().us());
+                self.wait(r, Run::Receiving, frame.timeouts.receive());
             }
         }
     }
@@ -270,12 +265,11 @@ impl State {
                 f.tag.0 | TagFlags::ERROR.bits()
             };
             r.result = (MsgTag(tag), f.label);
-            if open {
-                r.replied = false;
-            }
         }
         if ok && open && calls {
             self.set_reply(receiver, sender, f.rights);
+        } else if open {
+            self.no_reply_due(receiver);
         }
         ok
     }
@@ -296,69 +290,23 @@ impl State {
         }
     }
 
-    /// Gives `callee` the right to answer `caller` once.
-    fn set_reply(&mut self, callee: ObjId, caller: ObjId, rights: u8) {
-        if let Some((old, _)) = self.objs.thread(callee).and_then(|t| t.reply)
-            && let Some(o) = self.objs.thread_mut(old)
-        {
-            o.reply_holder = None;
-        }
-        if let Some(c) = self.objs.thread_mut(callee) {
-            c.reply = Some((caller, rights & 3));
-        }
-        if let Some(c) = self.objs.thread_mut(caller) {
-            c.reply_holder = Some(callee);
-        }
-    }
-
-    /// Uses the running thread's reply capability.
-    pub fn take_reply(&mut self) -> Option<(ObjId, u8)> {
-        let me = self.me;
-        let t = self.objs.thread_mut(me)?;
-        let reply = t.reply.take();
-        match reply {
-            Some((caller, _)) => {
-                t.replied = true;
-                if let Some(c) = self.objs.thread_mut(caller) {
-                    c.reply_holder = None;
-                }
-            }
-            None if t.replied => self.violation(me, crate::trace::Misuse::RepliedTwice),
-            None => {}
-        }
-        reply
-    }
-
-    /// Nobody answers `caller` any more.
-    pub fn drop_reply_to(&mut self, caller: ObjId) {
-        let Some(holder) = self
-            .objs
-            .thread_mut(caller)
-            .and_then(|t| t.reply_holder.take())
-        else {
-            return;
-        };
-        if let Some(h) = self.objs.thread_mut(holder)
-            && h.reply.is_some_and(|r| r.0 == caller)
-        {
-            h.reply = None;
-        }
-    }
-
     /// Waits at an object that is no thread (a gate without thread).
     pub fn wait_at(&mut self, obj: ObjId) {
         let me = self.me;
-        let us = self
-            .objs
-            .thread(me)
-            .and_then(|t| t.frame.timeouts.send().us());
-        if us == Some(0) {
+        let Some(timeout) = self.objs.thread(me).map(|t| t.frame.timeouts.send()) else {
+            return;
+        };
+        if self.due(me, timeout) == Due::Passed {
             return self.fail(me, IpcError::SendTimeout.number());
         }
+        let (number, prio) = (
+            self.next_number(),
+            self.objs.thread(me).map_or(0, |t| t.prio),
+        );
         match self.objs.get_mut(obj).map(|o| &mut o.kind) {
-            Some(Kind::Gate(g)) => g.waiting.push(me),
+            Some(Kind::Gate(g)) => g.waiting.enqueue(prio, number, me),
             _ => return self.fail(me, IpcError::NotExistent.number()),
         }
-        self.wait(me, Run::Sending(obj), us);
+        self.wait(me, Run::Sending(obj), timeout);
     }
 }

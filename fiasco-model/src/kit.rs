@@ -4,6 +4,7 @@
 //!
 //! Every function is to be called from inside a running program and makes system calls there.
 
+use l4_sys::cap::REPLY_CAP_BIT;
 use l4_sys::item::{self, ITEM_MAP, SendItem};
 use l4_sys::ops::{endpoint, irq, scheduler, task, thread};
 use l4_sys::{CapIdx, CapRights, Fpage, MemRights, MsgTag, Timeouts, UtcbRef, proto, syscall};
@@ -69,6 +70,20 @@ pub fn reply_and_wait(label: i64, words: &[u64], items: &[SendItem]) -> (MsgTag,
 pub fn reply(label: i64, words: &[u64], items: &[SendItem]) -> MsgTag {
     let flags = syscall::SEND | syscall::REPLY;
     invoke(CapIdx::INVALID, flags, label, words, items, Timeouts::ZERO).0
+}
+
+/// Waits for anybody; the right to answer a call goes to the explicit reply slot `slot`.
+#[must_use]
+pub fn wait_in(slot: u64) -> (MsgTag, u64) {
+    let flags = syscall::WAIT | REPLY_CAP_BIT;
+    invoke(CapIdx::from_slot(slot), flags, 0, &[], &[], Timeouts::NEVER)
+}
+
+/// Answers the caller that the explicit reply slot `slot` names.
+pub fn reply_in(slot: u64, label: i64, words: &[u64], items: &[SendItem]) -> MsgTag {
+    let flags = syscall::SEND | syscall::REPLY | REPLY_CAP_BIT;
+    let at = CapIdx::from_slot(slot);
+    invoke(at, flags, label, words, items, Timeouts::ZERO).0
 }
 
 /// Sleeps for ever.
@@ -143,6 +158,68 @@ pub fn trigger(cap: CapIdx) {
         &[],
         Timeouts::NEVER,
     );
+}
+
+/// Makes a semaphore at `slot`.
+pub fn create_semaphore(slot: CapIdx) -> MsgTag {
+    create(CapIdx::FACTORY, slot, &[proto::SEMAPHORE as u64], &[])
+}
+
+/// Takes one of a semaphore, or waits for it as long as the receive timeout says.
+pub fn down(semaphore: CapIdx, timeouts: Timeouts) -> MsgTag {
+    invoke(
+        semaphore,
+        syscall::CALL,
+        proto::SEMAPHORE,
+        &[0],
+        &[],
+        timeouts,
+    )
+    .0
+}
+
+/// Has the deletion of a gate of `thread` trigger `irq`.
+pub fn notice_deletions(thread: CapIdx, irq: CapIdx) -> MsgTag {
+    call(
+        thread,
+        proto::THREAD,
+        &[thread::REGISTER_DELETE_IRQ],
+        &[cap_item(irq, CapRights::RWS)],
+    )
+}
+
+/// Starts `run` in a further thread of the calling task: the thread's capability comes to `slot`,
+/// its UTCB to the page `utcb`. It has the task's pager.
+///
+/// # Errors
+/// The tag of the operation that failed.
+pub fn start_thread(
+    slot: CapIdx,
+    utcb: u64,
+    (cpu, prio): (u32, u64),
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), MsgTag> {
+    let area = Fpage::mem(utcb, 12, MemRights::RW);
+    let task = CapIdx::TASK;
+    check(call(task, proto::TASK, &[task::ADD_KU_MEM, area.0], &[]))?;
+    check(create(CapIdx::FACTORY, slot, &[proto::THREAD as u64], &[]))?;
+    start_in(task, slot, utcb, run)?;
+    check(run_on(slot, cpu, prio))
+}
+
+/// Binds a thread to a task and lets it begin with `run` when it gets a CPU.
+fn start_in(
+    task: CapIdx,
+    th: CapIdx,
+    utcb: u64,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), MsgTag> {
+    let flags = thread::CONTROL | thread::SET_PAGER | thread::SET_EXC_HANDLER | thread::BIND_TASK;
+    let words = [flags, CapIdx::PAGER.raw(), CapIdx::PAGER.raw(), 0, 0, utcb];
+    let item = cap_item(task, CapRights::RWS);
+    check(call(th, proto::THREAD, &words, &[item]))?;
+    let ip = l4_sys::host::entry(Box::new(move |_| run()));
+    check(call(th, proto::THREAD, &[thread::EX_REGS, ip, 0], &[]))
 }
 
 /// Takes back flexpages of the task `of`; `mask` as in [`l4_sys::ops::task`].
@@ -246,17 +323,7 @@ impl Program {
         for (from, to, rights) in caps {
             check(give(t, *from, *to, *rights))?;
         }
-        let flags =
-            thread::CONTROL | thread::SET_PAGER | thread::SET_EXC_HANDLER | thread::BIND_TASK;
-        let words = [flags, CapIdx::PAGER.raw(), CapIdx::PAGER.raw(), 0, 0, UTCB];
-        check(call(
-            th,
-            proto::THREAD,
-            &words,
-            &[cap_item(t, CapRights::RWS)],
-        ))?;
-        let ip = l4_sys::host::entry(Box::new(move |_| run()));
-        check(call(th, proto::THREAD, &[thread::EX_REGS, ip, 0], &[]))?;
+        start_in(t, th, UTCB, run)?;
         check(run_on(th, self.cpu, self.prio))
     }
 }

@@ -4,8 +4,10 @@
 //! stranger. Every object remembers which capability slots name it, because that list, not the
 //! number of users, decides when it goes: with its last counted capability.
 
+use crate::queue::Queue;
 use crate::quota::QuotaId;
 use crate::space::Task;
+use crate::sys_semaphore::Semaphore;
 use crate::thread::Thread;
 
 /// Identifier of a kernel object, unique within a run.
@@ -35,8 +37,8 @@ pub(crate) struct Gate {
     pub thread: Option<ObjId>,
     /// Label, low two bits clear.
     pub label: u64,
-    /// Senders that wait for a thread to be bound, oldest first.
-    pub waiting: Vec<ObjId>,
+    /// Senders that wait for a thread to be bound.
+    pub waiting: Queue,
 }
 
 /// An interrupt object: a one-message sender without items.
@@ -61,6 +63,7 @@ pub(crate) enum Kind {
     Thread(Box<Thread>),
     Gate(Box<Gate>),
     Irq(Box<Irq>),
+    Semaphore(Box<Semaphore>),
     Factory(QuotaId),
     Scheduler,
     Log,
@@ -76,6 +79,7 @@ impl Kind {
             Kind::Thread(_) => "thread",
             Kind::Gate(_) => "gate",
             Kind::Irq(_) => "irq",
+            Kind::Semaphore(_) => "semaphore",
             Kind::Factory(_) => "factory",
             Kind::Scheduler => "scheduler",
             Kind::Log => "log",
@@ -183,6 +187,17 @@ impl Objects {
     pub fn irq_mut(&mut self, id: ObjId) -> Option<&mut Irq> {
         match &mut self.get_mut(id)?.kind {
             Kind::Irq(i) => Some(i),
+            _ => None,
+        }
+    }
+
+    /// The thread whose gate deletions an interrupt object or semaphore reports; `None` when it is
+    /// neither.
+    #[inline]
+    pub fn deletion_of(&mut self, id: ObjId) -> Option<&mut Option<ObjId>> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Irq(i) => Some(&mut i.deletion_of),
+            Kind::Semaphore(s) => Some(&mut s.deletion_of),
             _ => None,
         }
     }

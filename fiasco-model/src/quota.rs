@@ -13,6 +13,8 @@ pub struct QuotaId(pub(crate) u32);
 pub(crate) const PAGE_TABLE: u64 = 4096;
 /// Bytes charged for a page of capability slots.
 pub(crate) const CAP_PAGE: u64 = 4096;
+/// Bytes charged for each table of explicit reply slots: the first level, and each page of slots.
+pub(crate) const REPLY_PAGE: u64 = 4096;
 /// Bytes charged for an entry of the mapping database.
 pub(crate) const MAPPING: u64 = 32;
 /// Bytes charged for a table of 512 sub-frames of the mapping database.

@@ -6,10 +6,27 @@
 
 use std::cmp::Reverse;
 
+use l4_sys::Timeout;
+use l4_sys::utcb::BUFFER_REGISTERS;
+
 use crate::count::Counters;
-use crate::object::{CpuId, ObjId};
+use crate::object::{CpuId, Kind, ObjId};
 use crate::state::{NOBODY, State};
 use crate::thread::{From, Run};
+
+/// Bit of a timeout that is a point in time; the low bits say which buffer register holds it.
+const ABSOLUTE: u16 = 0x8000;
+
+/// When a timeout happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Never.
+    Never,
+    /// At once: it is zero, or a point in time that is not in the future.
+    Passed,
+    /// At this cycle of the waiting thread's CPU.
+    At(u64),
+}
 
 /// A thread that could run.
 #[derive(Clone, Copy, Debug)]
@@ -137,10 +154,32 @@ impl State {
         }
     }
 
-    /// Starts a timeout of `us` microseconds for `thread`.
-    pub fn set_timer(&mut self, thread: ObjId, us: u64) {
+    /// What a timeout of `thread` means now. The kernel clock of absolute ones counts the
+    /// microseconds since the start, on the running CPU.
+    pub fn due(&self, thread: ObjId, timeout: Timeout) -> Due {
+        let raw = timeout.raw();
+        if raw == 0 {
+            return Due::Never;
+        }
+        let mhz = self.cost.mhz.max(1);
+        if raw & ABSOLUTE == 0 {
+            return match timeout.us() {
+                Some(us) if us > 0 => Due::At(self.now().saturating_add(us.saturating_mul(mhz))),
+                _ => Due::Passed,
+            };
+        }
+        let register = usize::from(raw & 0x3f).min(BUFFER_REGISTERS - 1);
+        let us = self.utcb(thread).map_or(0, |u| u.br(register));
+        if us > self.now() / mhz {
+            Due::At(us.saturating_mul(mhz))
+        } else {
+            Due::Passed
+        }
+    }
+
+    /// Starts a timeout for `thread` that happens at the cycle `when`.
+    pub fn set_timer(&mut self, thread: ObjId, when: u64) {
         let number = self.next_number();
-        let when = self.now().saturating_add(us.saturating_mul(self.cost.mhz));
         if let Some(t) = self.objs.thread_mut(thread) {
             t.timer = number;
         }
@@ -196,16 +235,20 @@ impl State {
                 self.drop_reply_to(thread);
                 self.fail(thread, error.number() | 1);
             }
+            Run::Down(at) => {
+                self.leave_queue(thread, at);
+                self.fail(thread, error.number() | 1);
+            }
             _ => {}
         }
     }
 
-    fn leave_queue(&mut self, thread: ObjId, to: ObjId) {
-        match self.objs.get_mut(to).map(|o| &mut o.kind) {
-            Some(crate::object::Kind::Thread(t)) => {
-                t.dequeue(thread);
-            }
-            Some(crate::object::Kind::Gate(g)) => g.waiting.retain(|w| *w != thread),
+    /// Takes a thread out of the queue that it waits in.
+    pub fn leave_queue(&mut self, thread: ObjId, at: ObjId) {
+        match self.objs.get_mut(at).map(|o| &mut o.kind) {
+            Some(Kind::Thread(t)) => t.senders.dequeue(thread),
+            Some(Kind::Gate(g)) => g.waiting.dequeue(thread),
+            Some(Kind::Semaphore(s)) => s.leave(thread),
             _ => {}
         }
     }

@@ -1,8 +1,11 @@
 //! A task: its capability table, its page tables and its kernel-user memory.
 
+use std::collections::BTreeMap;
+
 use crate::object::ObjId;
 use crate::ptab::PageTables;
 use crate::quota::QuotaId;
+use crate::thread::ReplySlot;
 
 /// Slots in one page of the capability table.
 const CAPS_PER_PAGE: usize = 128;
@@ -55,6 +58,10 @@ pub(crate) struct Task {
     caps: Vec<Option<CapPage>>,
     /// CPUs that may have entries of this space in their TLB, one bit each.
     pub active: Vec<u64>,
+    /// Explicit reply slots, in the pages of [`crate::reply::SLOTS`] that were ever used.
+    pub replies: BTreeMap<u64, Box<[ReplySlot; crate::reply::SLOTS as usize]>>,
+    /// Threads bound to it that live.
+    pub bound: u32,
 }
 
 impl Task {
@@ -66,6 +73,8 @@ impl Task {
             ku: Vec::new(),
             caps: Vec::new(),
             active: vec![0; cpus.div_ceil(64)],
+            replies: BTreeMap::new(),
+            bound: 0,
         }
     }
 

@@ -95,6 +95,10 @@ impl State {
                 let kind = Kind::Irq(Box::default());
                 Ok((self.create(q, quota::IRQ, kind).ok_or(none)?, 0))
             }
+            proto::SEMAPHORE => {
+                let kind = Kind::Semaphore(Box::default());
+                Ok((self.create(q, quota::IRQ, kind).ok_or(none)?, 0))
+            }
             _ => Err(Errno::NoDev),
         }
     }
@@ -162,7 +166,7 @@ impl State {
         let gate = Gate {
             thread: Some(thread),
             label,
-            waiting: Vec::new(),
+            waiting: Default::default(),
         };
         self.objs
             .add(Kind::Gate(Box::new(gate)), (crate::quota::Quotas::ROOT, 0))

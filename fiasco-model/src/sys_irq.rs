@@ -12,15 +12,23 @@ use crate::trace::What;
 /// Priority of interrupts in a sender queue.
 const IRQ_PRIO: u8 = 255;
 
+impl Call {
+    /// The operation of a message to an interrupt object; `None` when there is none.
+    pub fn irq_op(&self) -> Option<u64> {
+        match (self.tag.label(), self.tag.words()) {
+            (proto::IRQ, 0) => Some(irq::TRIGGER),
+            (_, 0) => None,
+            _ => Some(self.utcb.mr(0) & 0xffff),
+        }
+    }
+}
+
 impl State {
     pub fn sys_irq(&mut self, call: Call) -> Reply {
-        let (proto, words) = (call.tag.label(), call.tag.words());
-        let op = match (proto, words) {
-            (proto::IRQ, 0) => irq::TRIGGER,
-            (_, 0) => return err(Errno::Inval),
-            _ => call.utcb.mr(0) & 0xffff,
+        let Some(op) = call.irq_op() else {
+            return err(Errno::Inval);
         };
-        match (proto, op) {
+        match (call.tag.label(), op) {
             (proto::KOBJECT, endpoint::BIND) => self.bind_irq(call),
             (proto::IRQ, irq::TRIGGER) => {
                 self.trigger(call.obj);
@@ -96,13 +104,15 @@ impl State {
         };
         let thread = i.thread.take();
         i.queued = false;
-        let watched = i.deletion_of;
         if let Some(t) = thread.and_then(|t| self.objs.thread_mut(t)) {
-            t.dequeue(id);
+            t.senders.dequeue(id);
         }
-        if let Some(t) = watched.and_then(|t| self.objs.thread_mut(t))
-            && thread.is_none()
-        {
+    }
+
+    /// An interrupt object or semaphore reports no gate deletions any more.
+    pub fn forget_observer(&mut self, id: ObjId) {
+        let watched = self.objs.deletion_of(id).and_then(Option::take);
+        if let Some(t) = watched.and_then(|t| self.objs.thread_mut(t)) {
             t.delete_irq = None;
         }
     }
@@ -111,7 +121,7 @@ impl State {
     pub fn trigger(&mut self, id: ObjId) {
         self.note(What::Irq { irq: id });
         let Some(i) = self.objs.irq_mut(id) else {
-            return;
+            return self.raise(id);
         };
         let Some(thread) = i.thread else {
             i.pending = true;
@@ -137,7 +147,7 @@ impl State {
         }
         let number = self.next_number();
         if let Some(t) = self.objs.thread_mut(thread) {
-            t.enqueue(IRQ_PRIO, number, id);
+            t.senders.enqueue(IRQ_PRIO, number, id);
         }
         if let Some(i) = self.objs.irq_mut(id) {
             i.queued = true;
@@ -152,11 +162,12 @@ impl State {
         };
         i.queued = false;
         let label = i.label;
-        if let Some(t) = self.objs.thread_mut(thread) {
-            t.result = (MsgTag(0), label);
-            if t.frame.from == From::Anybody {
-                t.replied = false;
-            }
+        let Some(t) = self.objs.thread_mut(thread) else {
+            return;
+        };
+        t.result = (MsgTag(0), label);
+        if t.frame.from == From::Anybody {
+            self.no_reply_due(thread);
         }
     }
 
@@ -206,33 +217,22 @@ impl State {
         g.thread = Some(cap.obj);
         let waiting = core::mem::take(&mut g.waiting);
         let me = self.me;
-        for w in waiting {
-            self.resend(call, w, (Some(cap.obj), label));
+        for w in waiting.iter() {
+            self.resend(call.obj, w, (Some(cap.obj), label));
         }
         self.me = me;
         ok(0)
     }
 
     /// Lets a thread that waited for the gate's thread send to it now.
-    fn resend(&mut self, call: Call, thread: ObjId, gate: (Option<ObjId>, u64)) {
-        let Some(f) = self.objs.thread(thread).map(|t| t.frame) else {
+    fn resend(&mut self, gate: ObjId, thread: ObjId, to: (Option<ObjId>, u64)) {
+        let Some(t) = self.objs.thread_mut(thread) else {
             return;
         };
-        let Some(utcb) = self.utcb(thread) else {
-            return;
-        };
-        let call = Call {
-            rights: f.rights,
-            flags: f.flags,
-            tag: f.tag,
-            utcb,
-            ..call
-        };
+        t.timer = 0;
+        let frame = t.frame;
         self.me = thread;
-        if let Some(t) = self.objs.thread_mut(thread) {
-            t.timer = 0;
-        }
-        self.gate_ipc(call, gate, f.timeouts, f.purpose);
+        self.gate_ipc(gate, to, frame);
         if self
             .objs
             .thread(thread)

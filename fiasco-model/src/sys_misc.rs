@@ -217,7 +217,7 @@ impl State {
         }
         match call.utcb.mr(0) {
             irq::ICU_BIND | irq::ICU_UNBIND => match self.item_cap(&call) {
-                Ok(c) if self.objs.irq_mut(c.obj).is_some() => ok(0),
+                Ok(c) if self.objs.deletion_of(c.obj).is_some() => ok(0),
                 Ok(_) => err(Errno::Inval),
                 Err(e) => e,
             },

@@ -106,10 +106,13 @@ impl State {
             Some(t) if t.task.is_none() && t.run == Run::Dormant => {
                 t.task = Some(task);
                 t.utcb = host.cast();
-                true
             }
-            _ => false,
+            _ => return false,
         }
+        if let Some(t) = self.objs.task_mut(task) {
+            t.bound += 1;
+        }
+        true
     }
 
     fn thread_ex_regs(&mut self, call: Call) -> Reply {
@@ -117,6 +120,11 @@ impl State {
             return err(Errno::Inval);
         }
         let (flags, ip, sp) = (call.utcb.mr(0), call.utcb.mr(1), call.utcb.mr(2));
+        // The registers of a thread are changed on its own CPU.
+        let there = self.objs.thread(call.obj).and_then(|t| t.cpu);
+        if let Some(there) = there.filter(|c| c.0 != self.cpu) {
+            self.remote_request(there.0);
+        }
         match self.ex_regs(call.obj, flags, ip, sp) {
             Ok((ip, sp)) => {
                 call.utcb.set_mr(0, 0);
@@ -165,7 +173,7 @@ impl State {
             }
         } else if flags & thread::EX_REGS_CANCEL != 0 {
             match run {
-                Run::Sending(_) | Run::Receiving => {
+                Run::Sending(_) | Run::Receiving | Run::Down(_) => {
                     self.abort(thread, run, IpcError::SendCancelled);
                 }
                 _ => {
@@ -183,24 +191,26 @@ impl State {
             Ok(c) => c,
             Err(e) => return e,
         };
-        let Some(irq) = self.objs.irq_mut(cap.obj) else {
+        if self.objs.deletion_of(cap.obj).is_none() {
             return err(Errno::Inval);
-        };
+        }
         if cap.rights & 1 == 0 {
             return err(Errno::Perm);
         }
-        if irq.deletion_of.is_some() {
+        if self
+            .objs
+            .thread(call.obj)
+            .is_none_or(|t| t.delete_irq.is_some())
+        {
             return err(Errno::Busy);
         }
-        irq.deletion_of = Some(call.obj);
-        let Some(t) = self.objs.thread_mut(call.obj) else {
-            return err(Errno::Inval);
-        };
-        let old = t.delete_irq.replace(cap.obj);
-        if let Some(old) = old
-            && let Some(i) = self.objs.irq_mut(old)
-        {
-            i.deletion_of = None;
+        // One that reported another thread's deletions leaves that.
+        self.forget_observer(cap.obj);
+        if let Some(of) = self.objs.deletion_of(cap.obj) {
+            *of = Some(call.obj);
+        }
+        if let Some(t) = self.objs.thread_mut(call.obj) {
+            t.delete_irq = Some(cap.obj);
         }
         ok(0)
     }
@@ -212,7 +222,7 @@ impl State {
         if t.cpu.is_none_or(|c| c.0 != self.cpu) {
             return err(Errno::Inval);
         }
-        let senders: Vec<ObjId> = t.senders.iter().map(|s| s.2).collect();
+        let senders: Vec<ObjId> = t.senders.iter().collect();
         let rules = call.tag.words().saturating_sub(1) / 4;
         for s in senders {
             for i in 0..rules {

@@ -3,6 +3,7 @@
 use l4_sys::{MsgTag, Timeouts, Utcb};
 
 use crate::object::{CpuId, ObjId};
+use crate::queue::Queue;
 
 /// What a thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) enum Run {
     Sending(ObjId),
     /// Waits for a message.
     Receiving,
+    /// Waits at this semaphore.
+    Down(ObjId),
     /// Raised an exception that nobody handles.
     Stuck,
     /// Its program returned, or it was killed.
@@ -53,8 +56,27 @@ pub(crate) struct Frame {
     pub from: From,
     pub timeouts: Timeouts,
     pub purpose: Purpose,
-    /// Flags of the call, for one that waits at a gate without thread.
+    /// Flags of the call, for one that waits at an object that is no thread.
     pub flags: u64,
+    /// The reply slot of the task that an open wait uses; none for the thread's own.
+    pub reply: Option<u64>,
+}
+
+/// A place for a reply capability: whom it answers, with the rights of the call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReplySlot {
+    pub caller: Option<(ObjId, u8)>,
+    /// The last capability that was here was used to reply.
+    pub replied: bool,
+}
+
+/// Where a reply capability is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyAt {
+    /// In the thread itself.
+    Thread(ObjId),
+    /// In a slot of the task's reply space.
+    Task(ObjId, u64),
 }
 
 /// Words of the UTCB that a fault message overwrites.
@@ -82,14 +104,12 @@ pub(crate) struct Thread {
     pub result: (MsgTag, u64),
     /// The partner of the last or present receive, as the kernel keeps it.
     pub partner: From,
-    /// Waiting senders: priority, number, sender; the best is last.
-    pub senders: Vec<(u8, u64, ObjId)>,
-    /// Whom the implicit reply capability answers, with the rights of the call.
-    pub reply: Option<(ObjId, u8)>,
-    /// Who holds a reply capability for me.
-    pub reply_holder: Option<ObjId>,
-    /// The reply capability of the last received call was used.
-    pub replied: bool,
+    /// Waiting senders.
+    pub senders: Queue,
+    /// The implicit reply capability.
+    pub reply: ReplySlot,
+    /// Where the reply capability for me is.
+    pub reply_at: Option<ReplyAt>,
     /// Cancel the next wait.
     pub cancel: bool,
     /// Number of the pending timeout; older ones in the heap are void.
@@ -128,13 +148,13 @@ impl Thread {
                 timeouts: Timeouts::NEVER,
                 purpose: Purpose::Call,
                 flags: 0,
+                reply: None,
             },
             result: (MsgTag(0), 0),
             partner: From::Nobody,
-            senders: Vec::new(),
-            reply: None,
-            reply_holder: None,
-            replied: false,
+            senders: Queue::default(),
+            reply: ReplySlot::default(),
+            reply_at: None,
             cancel: false,
             timer: 0,
             saved: Saved::default(),
@@ -147,30 +167,12 @@ impl Thread {
         }
     }
 
-    /// Puts a sender into the queue: higher priority first, then first come.
-    pub fn enqueue(&mut self, prio: u8, number: u64, sender: ObjId) {
-        let key = (prio, u64::MAX - number, sender);
-        let at = self.senders.partition_point(|s| *s < key);
-        self.senders.insert(at, key);
-    }
-
-    /// Takes a sender out of the queue.
-    pub fn dequeue(&mut self, sender: ObjId) -> bool {
-        match self.senders.iter().rposition(|s| s.2 == sender) {
-            Some(i) => {
-                self.senders.remove(i);
-                true
-            }
-            None => false,
-        }
-    }
-
     /// The sender that is to be received next, if one waits.
     pub fn next_sender(&self, from: From) -> Option<ObjId> {
         match from {
             From::Nobody => None,
-            From::Anybody => self.senders.last().map(|s| s.2),
-            From::One(s) => self.senders.iter().any(|q| q.2 == s).then_some(s),
+            From::Anybody => self.senders.first(),
+            From::One(s) => self.senders.contains(s).then_some(s),
         }
     }
 

@@ -78,6 +78,17 @@ pub enum Misuse {
     },
     /// A server answered a call that it had answered before.
     RepliedTwice,
+    /// A call took the place of one that had no answer yet: that caller waits for ever.
+    CallerForgotten {
+        /// Who waits.
+        caller: ObjId,
+    },
+    /// A thread replied to a call that another thread of its task had received: the caller takes
+    /// no answer from it, and waits for ever.
+    ForeignReply {
+        /// Who waits.
+        caller: ObjId,
+    },
     /// A capability was left when the task was checked.
     CapabilityLeak {
         /// Where.
