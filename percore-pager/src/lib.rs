@@ -5,5 +5,8 @@
 //! of it it needs.
 #![no_std]
 
+pub mod api;
+pub mod client;
 pub mod engine;
 pub mod frames;
+pub mod server;

@@ -70,4 +70,16 @@ pub trait Kernel {
         offset: u64,
         bytes: u32,
     ) -> Result<u32, Errno>;
+
+    /// Object number `entry`, which has a gate, has ended: nobody finds it by its label any more. The
+    /// gate goes, and what [`Kernel::unhold`] would give back. Nothing where there are no gates.
+    fn drop_gate(&mut self, entry: u32) {
+        let _ = entry;
+    }
+
+    /// No region shows object number `entry` any more: its gate is not to be kept alive for their
+    /// sake (MOE-OBJ-10). This may be what ends the object. Also called where nothing was held.
+    fn unhold(&mut self, entry: u32) {
+        let _ = entry;
+    }
 }

@@ -15,6 +15,7 @@ use super::create::TURN_FRAMES;
 use super::object::{Ds, Kind};
 use super::page;
 use super::populate;
+use super::read;
 use super::share;
 use super::table::{self, Found};
 use super::word::{GROUP, GROUP_SHIFT, Page};
@@ -399,10 +400,10 @@ impl Work {
             }
             Source::Own(source) => {
                 // A source page that does not exist reads as zero and is not made.
-                let empty = frame_to_read(pool, source, from).is_none();
+                let empty = read::frame(pool, source, from).is_none();
                 if let Some(to) = self.frame_to_write(pool, !empty)? {
                     let to = place(to, self.at);
-                    match frame_to_read(pool, source, from) {
+                    match read::frame(pool, source, from) {
                         Some(frame) => pool.kernel.copy(to, place(frame, from), bytes),
                         None => pool.kernel.zero_bytes(to, bytes),
                     }
@@ -416,21 +417,4 @@ impl Work {
 /// The page that a copy at `at` touches next.
 fn page_at(at: u64, down: bool) -> u64 {
     (if down { at.wrapping_sub(1) } else { at }) >> PAGE_SHIFT
-}
-
-fn frame_to_read<P: Policy, K: Kernel>(
-    pool: &Pool<'_, P, K>,
-    ds: Ref<Ds>,
-    at: u64,
-) -> Option<FrameNo> {
-    let it = pool.arena().get(ds);
-    let page = at >> PAGE_SHIFT;
-    if it.kind() != Kind::OnDemand {
-        return Some(FrameNo(it.root + page));
-    }
-    match page::look(pool.arena(), ds, page) {
-        Page::Empty => None,
-        Page::Own(frame) | Page::Static(frame) => Some(frame),
-        Page::Shared(record) => Some(share::frame(pool.arena(), record)),
-    }
 }

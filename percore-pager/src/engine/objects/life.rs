@@ -8,7 +8,7 @@ use crate::engine::rm::{self, Backing};
 use crate::engine::slabs;
 use crate::frames::Policy;
 
-use super::entry::{Link, NONE, Object, State};
+use super::entry::{NONE, Object, State};
 use super::label::Label;
 use super::table::Objects;
 
@@ -26,7 +26,7 @@ impl Objects<'_> {
         let Some(object) = self.look(label) else {
             return false;
         };
-        let at = label.index() as Link;
+        let at = self.at(label);
         self.detach(at);
         let state = match object {
             Object::Factory(account) => {
@@ -40,6 +40,9 @@ impl Objects<'_> {
         if let Some(entry) = self.entry(at) {
             entry.state = state;
             entry.next = next;
+            if entry.gate {
+                pool.kernel.drop_gate(at);
+            }
             self.condemned = at;
         }
         true
@@ -83,7 +86,7 @@ impl Objects<'_> {
             }
             State::Factory => match self.entries.get(child as usize) {
                 Some(below) => {
-                    if let Some(label) = Label::new(child, below.generation) {
+                    if let Some(label) = self.label(child, below.generation) {
                         self.condemn(pool, label);
                     }
                     return true;
@@ -118,9 +121,14 @@ impl Objects<'_> {
         let it = pool.arena_mut().get_mut(ds);
         it.drop_user();
         let unused = it.users() == 0;
-        let gate = self.entries.get(label.index()).is_some_and(|e| e.gate);
-        if unused && !gate {
-            self.condemn(pool, label);
+        let at = self.at(label);
+        let gate = self.entries.get(at as usize).is_some_and(|e| e.gate);
+        match (unused, gate) {
+            (true, true) => pool.kernel.unhold(at),
+            (true, false) => {
+                self.condemn(pool, label);
+            }
+            (false, _) => {}
         }
     }
 }

@@ -22,12 +22,20 @@ pub struct Objects<'a> {
     /// Objects on their way out.
     pub(super) condemned: Link,
     live: u32,
+    /// The number of entry 0 in labels.
+    first: u32,
 }
 
 impl<'a> Objects<'a> {
     /// A table without objects in this memory; entries beyond 2^28 are not used.
     pub fn new(entries: &'a mut [Entry]) -> Self {
-        let count = entries.len().min(MAX_ENTRIES);
+        Self::numbered(entries, 0)
+    }
+
+    /// The same with labels that count from `first` on, so that those of several tables differ.
+    pub fn numbered(entries: &'a mut [Entry], first: u32) -> Self {
+        let room = MAX_ENTRIES.saturating_sub(first as usize);
+        let count = entries.len().min(room);
         let entries = entries.split_at_mut(count).0;
         for (n, entry) in entries.iter_mut().enumerate() {
             *entry = Entry {
@@ -40,6 +48,7 @@ impl<'a> Objects<'a> {
             entries,
             condemned: NONE,
             live: 0,
+            first,
         }
     }
 
@@ -52,6 +61,30 @@ impl<'a> Objects<'a> {
         self.entries.get_mut(at as usize)
     }
 
+    /// Whether there is a free entry.
+    pub fn has_room(&self) -> bool {
+        self.free != NONE
+    }
+
+    /// The factory that made an object, if it was one and the object is there.
+    pub fn parent(&self, label: Label) -> Option<Label> {
+        self.look(label)?;
+        let parent = self.entries.get(self.at(label) as usize)?.parent;
+        let above = self.entries.get(parent as usize)?;
+        self.label(parent, above.generation)
+    }
+
+    /// The entry that a label means; out of the table for labels of others.
+    #[inline]
+    pub(super) fn at(&self, label: Label) -> Link {
+        (label.index() as u32).wrapping_sub(self.first)
+    }
+
+    /// The label of an entry.
+    pub(super) fn label(&self, at: Link, generation: u32) -> Option<Label> {
+        Label::new(at.checked_add(self.first)?, generation)
+    }
+
     /// Adds an object made by `parent`, or by the server itself. With `gate`, clients will have
     /// capabilities for it; without, only regions use it. `None` when the table is full (MOE-OBJ-13)
     /// or the parent is gone.
@@ -60,14 +93,15 @@ impl<'a> Objects<'a> {
         let above = match parent {
             Some(label) => {
                 self.look(label)?;
-                label.index() as Link
+                self.at(label)
             }
             None => NONE,
         };
         let at = self.free;
         let sibling = self.entry(above).map_or(NONE, |above| above.child);
+        let generation = self.entry(at)?.generation;
+        let label = self.label(at, generation)?;
         let entry = self.entry(at)?;
-        let label = Label::new(at, entry.generation)?;
         let free = entry.next;
         *entry = Entry {
             generation: entry.generation,
@@ -92,7 +126,7 @@ impl<'a> Objects<'a> {
     /// The object of a label, if it is there.
     #[inline]
     pub fn look(&self, label: Label) -> Option<Object> {
-        let entry = self.entries.get(label.index())?;
+        let entry = self.entries.get(self.at(label) as usize)?;
         match entry.state {
             State::Live(object) if entry.generation == label.generation() => Some(object),
             _ => None,
@@ -160,7 +194,7 @@ impl<'a> Objects<'a> {
             };
             *cursor = at + 1;
             if entry.gate && matches!(entry.state, State::Live(_)) && !alive(at) {
-                return Label::new(at, entry.generation);
+                return self.label(at, entry.generation);
             }
         }
         None
@@ -168,6 +202,6 @@ impl<'a> Objects<'a> {
 
     /// Number of a label's entry, for the slot of its gate.
     pub fn number(&self, label: Label) -> u32 {
-        label.index() as u32
+        self.at(label)
     }
 }

@@ -15,6 +15,8 @@ pub enum Class {
     Factory,
     /// A region map.
     RegionMap,
+    /// An object that is gone: nothing but this protocol (MOE-OBJ-09).
+    Gone,
 }
 
 /// Protocol and name, with its final NUL.
@@ -42,6 +44,7 @@ impl Class {
             Class::Dataspace => DATASPACE,
             Class::Factory => FACTORY,
             Class::RegionMap => REGION_MAP,
+            Class::Gone => &[],
         }
     }
 }

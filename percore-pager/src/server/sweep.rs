@@ -1,0 +1,56 @@
+//! Objects whose gate has gone (MOE-OBJ-06 to -08).
+//!
+//! The kernel says that gates were deleted, not which. So each notice starts a round through the table;
+//! a notice during a round, which may be about an entry behind, starts another one after it.
+
+use crate::frames::Policy;
+
+use super::core::Core;
+use super::world::World;
+
+/// Entries that a turn looks at.
+const LOOK: u32 = 32;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    cursor: u32,
+    running: bool,
+    again: bool,
+}
+
+impl Sweep {
+    pub(super) fn begin(&mut self) {
+        self.again = self.running;
+        self.running = true;
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.running
+    }
+}
+
+impl<P: Policy, W: World> Core<'_, P, W> {
+    /// A turn's worth of ending objects: first finding them, because what clients see of an end (labels,
+    /// quota) comes with that.
+    pub(super) fn end_some(&mut self) {
+        if !self.sweep.running {
+            // `false`: there was nothing to end.
+            let _ = self.objects.turn(&mut self.pool);
+            return;
+        }
+        let kernel = &mut self.pool.kernel;
+        let cursor = &mut self.sweep.cursor;
+        let found = self
+            .objects
+            .sweep(cursor, LOOK, |entry| kernel.has_gate(entry));
+        match found {
+            Some(label) => self.end(label),
+            None if self.sweep.cursor == 0 => {
+                self.sweep.running = self.sweep.again;
+                self.sweep.again = false;
+            }
+            None => {}
+        }
+    }
+}

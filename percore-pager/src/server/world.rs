@@ -1,0 +1,78 @@
+//! What a pager thread wants of the world beside memory: gates, foreign capabilities, a log.
+//!
+//! The server implements [`World`] with system calls; tests implement it with tables and can make
+//! any call fail.
+
+use l4_sys::Errno;
+use l4_sys::item::SendItem;
+
+use crate::engine::Kernel;
+use crate::engine::kernel::Foreign;
+use crate::engine::objects::Label;
+
+/// See the [module](self). `entry` is an object's number in the thread's table, and so the number of
+/// its gate's slot.
+///
+/// [`Kernel::drop_gate`] deletes the gate of an object that has ended, if it is still there, and ends
+/// [`World::hold`]; [`Kernel::unhold`] ends only the latter, which may be what ends the object: a deletion
+/// notice comes then.
+///
+/// # No waiting for others
+///
+/// A foreign dataspace may be a client's own gate that never answers, or belong to a thread that
+/// waits for this one. So [`World::foreign_size`] and [`Kernel::copy_foreign`] may answer `Again`: the
+/// question is under way, the caller is parked, and the same question comes again after
+/// [`Core::foreign_ready`](super::core::Core::foreign_ready). Whoever works on it in the meantime
+/// writes to memory of its own, never to frames of the pool: those can have a new owner by then.
+/// A world that asks with a short timeout instead never says `Again`.
+pub trait World: Kernel {
+    /// Makes the gate of an entry, bound to this thread with this label.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, `NoMem` in particular: then there is no gate (BUG-18).
+    fn make_gate(&mut self, entry: u32, label: Label) -> Result<(), Errno>;
+
+    /// The item that hands the gate to a client: counted, all rights but the server's (MOE-OBJ-05).
+    fn gate_item(&self, entry: u32) -> SendItem;
+
+    /// From now on the gate lives as long as clients, or [`World::hold`], have capabilities for it.
+    /// Called before the answer that hands it out is written, so it may use the UTCB.
+    fn count_clients(&mut self, entry: u32);
+
+    /// Whether the gate is still there.
+    fn has_gate(&mut self, entry: u32) -> bool;
+
+    /// Keeps the gate alive although no client has it: a region shows the object (MOE-OBJ-10).
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; then nothing is held.
+    fn hold(&mut self, entry: u32) -> Result<(), Errno>;
+
+    /// Takes the capability that came as item `index` of the present message out of the receive
+    /// buffers, to be used until [`World::drop_foreign`].
+    ///
+    /// # Errors
+    ///
+    /// `NoMem` when there is no slot for it; it is dropped then.
+    fn take_received(&mut self, index: usize) -> Result<Foreign, Errno>;
+
+    /// Gives a foreign capability back.
+    fn drop_foreign(&mut self, foreign: Foreign);
+
+    /// Bytes of a foreign dataspace, asked of its server.
+    ///
+    /// # Errors
+    ///
+    /// What that server answered; `BadProto` when it is none. `Again`: it was asked and has not answered
+    /// yet, see below.
+    fn foreign_size(&mut self, foreign: Foreign) -> Result<u64, Errno>;
+
+    /// The dataspace of another thread of this server that a received label means: no capability
+    /// came with it. `None` when it is no such label. It is given back with [`World::drop_foreign`].
+    fn peer(&mut self, label: u64) -> Option<Foreign>;
+
+    /// Text for people: warnings, debug output.
+    fn print(&mut self, text: core::fmt::Arguments<'_>);
+}
