@@ -1,0 +1,68 @@
+//! What a pager thread counts.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+macro_rules! counters {
+    ($($(#[$d:meta])* $name:ident,)*) => {
+        /// Counters of one core since its start, each 64 bits. Only its thread writes them. New ones
+        /// are added at the end.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C)]
+        pub struct Counters { $($(#[$d])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Names in the order of the fields.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            /// The values in the order of the fields.
+            #[must_use]
+            pub const fn values(&self) -> [u64; Self::NAMES.len()] {
+                [$(self.$name,)*]
+            }
+
+            /// From values in that order; those that are missing are 0.
+            #[must_use]
+            pub fn from_values(mut values: impl Iterator<Item = u64>) -> Self {
+                Counters { $($name: values.next().unwrap_or(0),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Messages of clients, faults included.
+    requests,
+    /// Messages answered with an error.
+    refused,
+    /// Page faults that the kernel sent to region maps.
+    faults,
+    /// Map requests to dataspaces.
+    maps,
+    /// Flexpages sent to clients.
+    flexpages,
+    /// Frames zeroed while a client waited.
+    zeroed_now,
+    /// Frames zeroed ahead, in idle turns.
+    zeroed_ahead,
+    /// Pieces of memory given to clients.
+    pieces,
+    /// Of these, from memory zeroed ahead.
+    pieces_zeroed,
+    /// Unmap system calls.
+    unmap_calls,
+    /// Flexpages in them.
+    unmapped,
+    /// Runs allocated directly.
+    runs_taken,
+    /// Runs freed.
+    runs_given,
+    /// Runs that went to a client's reserve and came back without an unmap.
+    runs_recycled,
+    /// Changes of policy finished.
+    policies,
+    /// Frames asked of other cores.
+    asked,
+    /// Frames given to other cores.
+    given,
+}
