@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
-use std::alloc::{Layout, alloc_zeroed};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -61,6 +61,17 @@ impl Fake {
 
     pub fn page(&mut self, frame: FrameNo) -> &mut [u8] {
         self.bytes(frame, 0, PAGE)
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    ///
+    /// Neither the fake nor a pool on it is used any more.
+    pub unsafe fn release(&mut self) {
+        let layout = Layout::from_size_align((self.frames * PAGE) as usize, 4096);
+        // SAFETY: allocated with this layout in `machine_in`; nobody uses it any more.
+        unsafe { dealloc(self.memory.as_ptr(), layout.expect("a layout")) }
     }
 
     /// A client receives a flexpage whose middle is at its page `base`.
@@ -151,11 +162,20 @@ pub const BASE: u64 = 512;
 
 /// A machine with so many frames, by a policy.
 pub fn machine(frames: u64, kind: Kind) -> Machine {
+    machine_in(frames, kind, |fake| fake)
+}
+
+/// The same with a kernel that is more than the fake.
+pub fn machine_in<K: Kernel>(
+    frames: u64,
+    kind: Kind,
+    world: impl FnOnce(Fake) -> K,
+) -> Pool<'static, Live<'static>, K> {
     let blocks = u32::try_from(frames / 1024).expect("small");
     let all = frames + 1 + STATIC_FRAMES;
     let size = (all * PAGE) as usize;
     let layout = Layout::from_size_align(size, 4096).expect("a layout");
-    // SAFETY: the size is not 0. The memory is never freed: machines live as long as a test.
+    // SAFETY: the size is not 0. The memory stays until `Fake::release`.
     let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).expect("memory");
     let run = Run::new(FrameNo(BASE), all).expect("a run");
     let window = Window::covering(run).expect("a small window");
@@ -177,7 +197,7 @@ pub fn machine(frames: u64, kind: Kind) -> Machine {
     allocator.add_region(usable).expect("inside the window");
     // SAFETY: the memory is ours for ever; the fake touches no frame that is book-keeping.
     let arena = unsafe { Arena::new(memory, all as usize) }.expect("aligned");
-    let fake = Fake {
+    let mut fake = Fake {
         memory,
         base: BASE,
         frames: all,
@@ -187,12 +207,11 @@ pub fn machine(frames: u64, kind: Kind) -> Machine {
         blocks: 0,
         foreign: Ok(()),
     };
-    let mut machine = Pool::new(allocator, arena, FrameNo(BASE), fake).expect("small frames");
     // What was not zeroed by the engine is not zero.
     for frame in 0..all {
-        machine.kernel.page(FrameNo(BASE + frame)).fill(0xee);
+        fake.page(FrameNo(BASE + frame)).fill(0xee);
     }
-    machine
+    Pool::new(allocator, arena, FrameNo(BASE), world(fake)).expect("small frames")
 }
 
 /// The server's own account and one below it.

@@ -1,0 +1,108 @@
+//! What callers wait for, as values.
+
+use l4_sys::{MsgTag, UtcbRef};
+use l4re_rs::server::Incoming;
+
+use crate::engine::ds::Work;
+use crate::engine::kernel::Foreign;
+use crate::engine::objects::{Label, Private};
+
+/// Words of a message.
+const WORDS: usize = l4_sys::utcb::MESSAGE_REGISTERS;
+
+/// A request to copy from a foreign dataspace whose size is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct ForeignCopy {
+    pub(in crate::server) target: Label,
+    pub(in crate::server) writable: bool,
+    pub(in crate::server) from: Foreign,
+    pub(in crate::server) to_offset: u64,
+    pub(in crate::server) from_offset: u64,
+    pub(in crate::server) size: u64,
+}
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is no heap, and as many places as the shell wants"
+)]
+pub(in crate::server) enum Call {
+    /// Clear or allocate.
+    Work { target: Label, work: Work },
+    /// Copy from another dataspace of this thread.
+    Copy {
+        target: Label,
+        source: Label,
+        work: Work,
+    },
+    /// Ask for the size of a foreign dataspace, then copy.
+    AskForeign(ForeignCopy),
+    /// Copy from a foreign dataspace.
+    CopyForeign {
+        target: Label,
+        from: Foreign,
+        work: Work,
+    },
+    /// Zero a contiguous dataspace before it is handed out.
+    Zero { made: Label },
+    /// Attach memory of a region's own.
+    Attach { map: Label, private: Private },
+    /// Give back the pages of a region's own memory that was detached. The answer is known.
+    Detach {
+        own: Label,
+        work: Work,
+        answer: [u64; 3],
+        label: i64,
+    },
+    /// Try again when objects that are ending have given their memory back.
+    Retry(Saved),
+}
+
+/// A message that was put aside as it came.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Saved {
+    label: u64,
+    tag: MsgTag,
+    words: [u64; WORDS],
+}
+
+impl Saved {
+    pub(in crate::server) fn new(msg: Incoming) -> Self {
+        let mut words = [0; WORDS];
+        let used = msg.tag.words() + 2 * msg.tag.items();
+        for (n, word) in words.iter_mut().enumerate().take(used) {
+            *word = msg.utcb.mr(n);
+        }
+        Saved {
+            label: msg.label,
+            tag: msg.tag,
+            words,
+        }
+    }
+
+    /// A message whose words are known and whose items there are none of.
+    pub(in crate::server) fn of_words(msg: Incoming, known: &[u64]) -> Self {
+        let mut words = [0; WORDS];
+        for (to, from) in words.iter_mut().zip(known) {
+            *to = *from;
+        }
+        Saved {
+            label: msg.label,
+            tag: MsgTag::plain(msg.tag.label(), known.len(), 0),
+            words,
+        }
+    }
+
+    pub(super) fn load(&self, utcb: UtcbRef) -> Incoming {
+        let used = self.tag.words() + 2 * self.tag.items();
+        for (n, word) in self.words.iter().enumerate().take(used) {
+            utcb.set_mr(n, *word);
+        }
+        Incoming {
+            label: self.label,
+            tag: self.tag,
+            utcb,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A turn's worth of a call.
+
+use l4_sys::{Errno, MsgTag, UtcbRef};
+use l4re_rs::msg::Writer;
+
+use crate::engine::ds::{self, Progress, Source, Work};
+use crate::engine::kernel::Foreign;
+use crate::engine::objects::{Label, Object};
+use crate::engine::proto::rm as rm_proto;
+use crate::frames::Policy;
+use crate::server::core::Core;
+use crate::server::world::World;
+
+use super::call::{Call, ForeignCopy};
+
+/// How far a step brought a call.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// To be stepped again.
+    More,
+    /// To be stepped again when another server has answered.
+    Asleep,
+    /// Done: the answer, which is in the UTCB, or the error.
+    Done(Result<MsgTag, Errno>),
+}
+
+impl<P: Policy, W: World> Core<'_, P, W> {
+    /// Does a turn's worth of a call; its answer is written when it is done.
+    pub(super) fn step(&mut self, call: &mut Call, utcb: UtcbRef) -> Step {
+        match call {
+            Call::Work { target, work } => {
+                if !self.is_dataspace(*target) {
+                    return Step::Done(Err(Errno::BadProto));
+                }
+                self.step_work(work)
+            }
+            Call::Copy {
+                target,
+                source,
+                work,
+            } => {
+                if !self.is_dataspace(*target) {
+                    return Step::Done(Err(Errno::BadProto));
+                }
+                if !self.is_dataspace(*source) {
+                    return Step::Done(Err(Errno::Inval));
+                }
+                self.step_work(work)
+            }
+            Call::AskForeign(ask) => {
+                let ask = *ask;
+                match self.ask_foreign(ask) {
+                    Ok(next) => {
+                        *call = next;
+                        Step::More
+                    }
+                    Err(Errno::Again) => Step::Asleep,
+                    Err(error) => self.foreign_done(ask.from, Err(error)),
+                }
+            }
+            Call::CopyForeign { target, from, work } => {
+                let (target, from) = (*target, *from);
+                if !self.is_dataspace(target) {
+                    return self.foreign_done(from, Err(Errno::BadProto));
+                }
+                match work.step(&mut self.pool) {
+                    Ok(Progress::More) => Step::More,
+                    Ok(Progress::Done) => self.foreign_done(from, Ok(())),
+                    Err(Errno::Again) => Step::Asleep,
+                    Err(Errno::NoMem) if self.ends() => Step::More,
+                    Err(error) => self.foreign_done(from, Err(foreign_error(error))),
+                }
+            }
+            Call::Zero { made } => {
+                let Some(Object::Dataspace(object)) = self.objects.look(*made) else {
+                    return Step::Done(Err(Errno::BadProto));
+                };
+                if ds::zero_some(&mut self.pool, object) {
+                    Step::Done(self.hand_out(*made, utcb))
+                } else {
+                    Step::More
+                }
+            }
+            Call::Attach { map, private } => {
+                let here = self.objects.look(*map).is_some();
+                match private.step(&mut self.objects, &mut self.pool) {
+                    Ok(Some(range)) => Step::Done(rm_proto::answer_place(utcb, range)),
+                    Ok(None) => Step::More,
+                    Err(_) if !here => Step::Done(Err(Errno::BadProto)),
+                    Err(error) => Step::Done(Err(error)),
+                }
+            }
+            Call::Detach {
+                own,
+                work,
+                answer,
+                label,
+            } => {
+                // Should the memory be gone, there is nothing to give back.
+                if self.is_dataspace(*own)
+                    && matches!(work.step(&mut self.pool), Ok(Progress::More))
+                {
+                    return Step::More;
+                }
+                let [start, size, cap] = *answer;
+                let words = Writer::new(utcb).u64(start).u64(size).u64(cap);
+                Step::Done(words.finish(*label))
+            }
+            Call::Retry(_) => Step::Done(Err(Errno::NoMem)),
+        }
+    }
+
+    /// Without memory the work stands still while objects are ending, which may give it some.
+    fn step_work(&mut self, work: &mut Work) -> Step {
+        match work.step(&mut self.pool) {
+            Ok(Progress::More) => Step::More,
+            Ok(Progress::Done) => Step::Done(Ok(MsgTag::plain(0, 0, 0))),
+            Err(Errno::NoMem) if self.ends() => Step::More,
+            Err(error) => Step::Done(Err(error)),
+        }
+    }
+
+    /// Begins the copy when the foreign dataspace's size is known.
+    fn ask_foreign(&mut self, ask: ForeignCopy) -> Result<Call, Errno> {
+        let Some(Object::Dataspace(target)) = self.objects.look(ask.target) else {
+            return Err(Errno::BadProto);
+        };
+        let size = match self.pool.kernel.foreign_size(ask.from) {
+            Err(Errno::Again) => return Err(Errno::Again),
+            size => size.map_err(foreign_error)?,
+        };
+        let source = (Source::Foreign(ask.from, size), ask.from_offset);
+        let work = Work::copy_in(
+            &self.pool,
+            target,
+            ask.to_offset,
+            source,
+            ask.size,
+            ask.writable,
+        )?;
+        Ok(Call::CopyForeign {
+            target: ask.target,
+            from: ask.from,
+            work,
+        })
+    }
+
+    fn foreign_done(&mut self, from: Foreign, answer: Result<(), Errno>) -> Step {
+        self.pool.kernel.drop_foreign(from);
+        Step::Done(answer.map(|()| MsgTag::plain(0, 0, 0)))
+    }
+
+    /// Gives back what a call holds that is not finished.
+    pub(super) fn give_up(&mut self, call: Call) {
+        match call {
+            Call::AskForeign(ForeignCopy { from, .. }) | Call::CopyForeign { from, .. } => {
+                self.pool.kernel.drop_foreign(from);
+            }
+            Call::Attach { private, .. } => private.stop(&mut self.objects, &mut self.pool),
+            Call::Zero { made } => self.end(made),
+            _ => {}
+        }
+    }
+
+    fn is_dataspace(&self, label: Label) -> bool {
+        matches!(self.objects.look(label), Some(Object::Dataspace(_)))
+    }
+}
+
+/// What a client is told when another server refused: that its argument is no dataspace.
+fn foreign_error(error: Errno) -> Errno {
+    match error {
+        Errno::NoMem => Errno::NoMem,
+        _ => Errno::Inval,
+    }
+}

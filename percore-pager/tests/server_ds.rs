@@ -1,0 +1,345 @@
+//! Whole messages to dataspaces (MOE-DS), foreign sources included.
+
+mod engine_support;
+#[path = "engine_support/machine.rs"]
+mod machine;
+mod server_support;
+
+use l4_sys::{CapRights, Errno, proto};
+use l4re_rs::varg::Arg;
+use machine::{PAGE, foreign_byte};
+use percore_pager::engine::kernel::Place;
+use percore_pager::frames::FrameNo;
+use server_support::{Cap, Item, Manner, Outcome, Rig};
+
+const RW: u64 = 6;
+
+fn weak(cap: Cap) -> Cap {
+    Cap {
+        rights: CapRights::R,
+        ..cap
+    }
+}
+
+fn ds(rig: &mut Rig, cap: Cap, words: &[u64]) -> Option<Errno> {
+    rig.call(cap, proto::DATASPACE, words, &[]).error()
+}
+
+fn copy(rig: &mut Rig, to: Cap, from: Item, words: [u64; 3]) -> Option<Errno> {
+    let words = [3, words[0], words[1], words[2]];
+    rig.call(to, proto::DATASPACE, &words, &[from]).error()
+}
+
+/// Fills a page through a mapping of a client's.
+fn fill(rig: &mut Rig, cap: Cap, page: u64, byte: u8) {
+    let got = rig.map_page(cap, page, RW);
+    rig.bytes(&got).fill(byte);
+}
+
+fn peek(rig: &mut Rig, cap: Cap, page: u64) -> Vec<u8> {
+    let got = rig.map_page(cap, page, 4);
+    rig.bytes(&got).to_vec()
+}
+
+#[test]
+fn map_rows() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let object = rig.dataspace(root, 5 * PAGE + 7);
+    // MOE-DS-02: rights before the range, and EPERM.
+    assert_eq!(
+        ds(&mut rig, weak(object), &[0, 1 << 60, 0, 2]),
+        Some(Errno::Perm)
+    );
+    assert_eq!(
+        ds(&mut rig, object, &[0, 6 * PAGE, 0, 7]),
+        Some(Errno::Range)
+    );
+    let lines = rig.tables().lines.join("");
+    assert!(lines.contains("offset 0x6000"), "{lines}");
+    // MOE-DS-31: padding can be mapped. -04: offset and spot are rounded down.
+    let last = rig.call(
+        object,
+        proto::DATASPACE,
+        &[0, 5 * PAGE + 9, 0x7_7123, 7],
+        &[],
+    );
+    let (base, _, order, rights) = last.memory();
+    assert!(order >= 12);
+    assert_eq!((base, rights), (0x7_7000, 7));
+    assert_eq!((last.label, last.words.len()), (0, 0));
+    // -03: flags 0 maps nothing usable; -08: reading makes a page; -10: cache modes.
+    let nothing = rig.call(object, proto::DATASPACE, &[0, 0, 0, 0], &[]);
+    assert_eq!(nothing.memory().3, 0);
+    let read = rig.call(weak(object), proto::DATASPACE, &[0, 0, 0, 5], &[]);
+    assert_eq!(read.memory().3, 5);
+    for (mode, bits) in [(0x10, 0x50), (0x20, 0x10), (0, 0), (0x30, 0)] {
+        let got = rig.call(object, proto::DATASPACE, &[0, 0, 0, 4 | mode], &[]);
+        assert_eq!(got.items[0].0 & 0x70, bits);
+    }
+    // Flags that do not fit ask for nothing known.
+    let odd = rig.call(object, proto::DATASPACE, &[0, 0, 0, 1 << 40 | 4], &[]);
+    assert_eq!(odd.memory().3, 4);
+    // -28, and what is too short.
+    let info = rig.call(object, proto::DATASPACE, &[5], &[]);
+    assert_eq!((info.label, info.words.len()), (0, 2));
+    for words in [&[][..], &[0, 1, 2], &[1, 2], &[3, 1, 2, 3], &[4, 1]] {
+        assert_eq!(ds(&mut rig, object, words), Some(Errno::MsgTooShort));
+    }
+    assert_eq!(ds(&mut rig, object, &[6]), Some(Errno::NoSys));
+    rig.drop_cap(object);
+    rig.check_empty();
+}
+
+/// MOE-DS-06: contiguous memory in the largest pages that fit.
+#[test]
+fn contiguous_memory_is_mapped_large() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let args = [Arg::Uint(64 * PAGE), Arg::Uint(1), Arg::Uint(18)];
+    let object = rig.create(root, proto::DATASPACE, &args).expect("memory");
+    let got = rig.call(object, proto::DATASPACE, &[0, 3 * PAGE, 0x100_3000, 7], &[]);
+    assert_eq!((got.memory().0, got.memory().2), (0x100_3000, 18));
+    let got = rig.call(object, proto::DATASPACE, &[0, 3 * PAGE, 0x100_5000, 7], &[]);
+    assert_eq!(got.memory().2, 13);
+    rig.drop_cap(object);
+    rig.check_empty();
+}
+
+/// MOE-DS-11 to -14, -25 to -27, in several turns.
+#[test]
+fn clear_and_allocate() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let small = rig.factory(root, 60);
+    let object = rig.dataspace(root, 300 * PAGE - 5);
+    let end = 300 * PAGE - 5;
+    assert_eq!(ds(&mut rig, weak(object), &[1, 0, 1]), Some(Errno::Access));
+    assert_eq!(
+        ds(&mut rig, object, &[1, 300 * PAGE, 0]),
+        Some(Errno::Range)
+    );
+    for (offset, size) in [(end, 0), (0, end + 1), (1 << 63, 1 << 63), (5, u64::MAX)] {
+        assert_eq!(ds(&mut rig, object, &[4, offset, size]), Some(Errno::Range));
+    }
+    let Outcome::Parked(ticket) = rig.send(object, proto::DATASPACE, &[4, 0, end], &[]) else {
+        panic!("it takes turns")
+    };
+    // Others are served in between.
+    assert!(rig.turn() && rig.answers.is_empty());
+    assert!(rig.create(root, proto::RM, &[]).is_ok());
+    rig.run();
+    assert_eq!(rig.answers[&ticket.0].label, 0);
+    let used = rig.info(root)[3];
+    assert!(used >= 300 * PAGE);
+    fill(&mut rig, object, 9, 0x55);
+    fill(&mut rig, object, 10, 0x66);
+    let half = PAGE / 2;
+    assert_eq!(
+        ds(&mut rig, object, &[1, 9 * PAGE + half, 200 * PAGE]),
+        None
+    );
+    let page = peek(&mut rig, object, 9);
+    assert!(page[..half as usize].iter().all(|b| *b == 0x55));
+    assert!(page[half as usize..].iter().all(|b| *b == 0));
+    assert!(
+        rig.info(root)[3] <= used - 195 * PAGE,
+        "whole pages are given back"
+    );
+    assert!(peek(&mut rig, object, 10).iter().all(|b| *b == 0));
+    assert_eq!(
+        ds(&mut rig, object, &[1, 0, u64::MAX]),
+        None,
+        "it is cut off"
+    );
+    assert_eq!(ds(&mut rig, object, &[1, 7, 0]), None);
+    // Allocate up to the quota: what is done so far stays.
+    let poor = rig.dataspace(small, 200 * PAGE);
+    assert_eq!(ds(&mut rig, poor, &[4, 0, 200 * PAGE]), Some(Errno::NoMem));
+    assert!(rig.info(small)[3] >= 50 * PAGE);
+    // Contiguous: in place.
+    let block = rig.contiguous(root, 40 * PAGE);
+    assert_eq!(ds(&mut rig, block, &[4, u64::MAX, u64::MAX]), None);
+    fill(&mut rig, block, 38, 0x77);
+    assert_eq!(ds(&mut rig, block, &[1, 0, 39 * PAGE - 1]), None);
+    let page = peek(&mut rig, block, 38);
+    assert_eq!((page[4094], page[4095]), (0, 0x77));
+}
+
+/// MOE-DS-17 to -23, between dataspaces of this thread.
+#[test]
+fn copies() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let from = rig.dataspace(root, 100 * PAGE);
+    let to = rig.dataspace(root, 100 * PAGE);
+    let map = rig.map(root);
+    let source = Item::Gate(from);
+    // The destination's right first, then the source.
+    assert_eq!(
+        copy(&mut rig, weak(to), Item::Void, [0; 3]),
+        Some(Errno::Access)
+    );
+    let stale = Item::Raw(0x3c, from.label + 16 * 40);
+    for bad in [Item::Void, Item::Gate(map), stale, Item::Raw(0x18, 0)] {
+        assert_eq!(
+            copy(&mut rig, to, bad, [0; 3]),
+            Some(Errno::Inval),
+            "{bad:?}"
+        );
+    }
+    let missing = rig.call(to, proto::DATASPACE, &[3, 0, 0, 0], &[]);
+    assert_eq!(missing.error(), Some(Errno::MsgTooShort));
+    for page in 0..90 {
+        fill(&mut rig, from, page, page as u8 + 1);
+    }
+    let before = rig.info(root)[3];
+    // The source needs no rights (MOE-DS-19); whole pages are shared (CL-36).
+    let all = [0, 0, u64::MAX];
+    assert_eq!(copy(&mut rig, to, Item::Gate(weak(from)), all), None);
+    assert!(rig.info(root)[3] < before + 20 * PAGE);
+    for page in [0, 17, 89, 95] {
+        let expected = if page < 90 { page as u8 + 1 } else { 0 };
+        assert!(peek(&mut rig, to, page).iter().all(|b| *b == expected));
+    }
+    fill(&mut rig, to, 17, 0xaa);
+    assert!(peek(&mut rig, from, 17).iter().all(|b| *b == 18));
+    // Other offsets inside pages: real copies. Beyond the ends: nothing.
+    assert_eq!(copy(&mut rig, to, source, [10, 5 * PAGE, 3 * PAGE]), None);
+    let page = peek(&mut rig, to, 0);
+    assert_eq!((page[9], page[10], page[4095]), (1, 6, 6));
+    assert_eq!(copy(&mut rig, to, source, [1 << 60, 0, 5]), None);
+    assert_eq!(copy(&mut rig, to, source, [0, 1 << 60, 5]), None);
+    // Onto itself.
+    assert_eq!(copy(&mut rig, from, source, all), None);
+    assert_eq!(copy(&mut rig, from, source, [PAGE, 0, 50 * PAGE]), None);
+    assert!(peek(&mut rig, from, 50).iter().all(|b| *b == 50));
+    for cap in [from, to, map] {
+        rig.drop_cap(cap);
+    }
+    rig.check_empty();
+}
+
+/// A dataspace of another server: prompt, slow, unwilling, or no dataspace at all.
+#[test]
+fn foreign_copies() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let to = rig.dataspace(root, 100 * PAGE);
+    let size = 30 * PAGE + 77;
+    for manner in [Manner::Prompt, Manner::Slow] {
+        assert_eq!(ds(&mut rig, to, &[1, 0, u64::MAX]), None);
+        let words = [3, 5, 3, u64::MAX];
+        let sent = rig.send(to, proto::DATASPACE, &words, &[Item::Foreign(size, manner)]);
+        let Outcome::Parked(ticket) = sent else {
+            panic!("it takes turns: {sent:?}")
+        };
+        let mut waits = 0;
+        while !rig.answers.contains_key(&ticket.0) {
+            rig.run();
+            if manner == Manner::Slow && !rig.answers.contains_key(&ticket.0) {
+                assert!(!rig.core.has_work(), "a waiting call takes no turns");
+                // Others are served.
+                assert_eq!(
+                    rig.call(to, proto::DATASPACE, &[2], &[]).words[0],
+                    100 * PAGE
+                );
+                rig.tables().answer_foreign();
+                rig.core.foreign_ready();
+                waits += 1;
+            }
+        }
+        assert_eq!(rig.answers[&ticket.0].label, 0);
+        assert!(manner == Manner::Prompt || waits > 30, "{waits}");
+        for (page, at) in [(0, 5), (0, 4000), (17, 0), (30, 10)] {
+            let got = peek(&mut rig, to, page)[at];
+            assert_eq!(
+                got,
+                foreign_byte(page * PAGE + at as u64 - 2),
+                "{page} {at}"
+            );
+        }
+        assert_eq!(peek(&mut rig, to, 30)[100], 0, "behind the source's end");
+        assert!(rig.tables().foreign.is_empty(), "it was given back");
+    }
+    for (manner, error) in [
+        (Manner::Refuses(Errno::BadProto), Errno::Inval),
+        (Manner::Refuses(Errno::NoReply), Errno::Inval),
+        (Manner::Refuses(Errno::NoMem), Errno::NoMem),
+        (Manner::Breaks(Errno::Perm), Errno::Inval),
+        (Manner::Breaks(Errno::NoMem), Errno::NoMem),
+    ] {
+        let source = Item::Foreign(size, manner);
+        assert_eq!(
+            copy(&mut rig, to, source, [0, 0, size]),
+            Some(error),
+            "{manner:?}"
+        );
+        assert!(rig.tables().foreign.is_empty());
+    }
+    let calls = rig.tables().foreign_calls;
+    assert_eq!(
+        copy(&mut rig, to, Item::Foreign(9, Manner::Prompt), [0; 3]),
+        None
+    );
+    assert_eq!(
+        rig.tables().foreign_calls,
+        calls,
+        "nothing is asked for nothing"
+    );
+    let source = Item::Foreign(9, Manner::Prompt);
+    assert_eq!(
+        copy(&mut rig, weak(to), source, [0, 0, 9]),
+        Some(Errno::Access)
+    );
+    assert!(rig.tables().foreign.is_empty());
+    // No slot to take it to.
+    rig.tables().fuse = Some(0);
+    assert_eq!(copy(&mut rig, to, source, [0, 0, 9]), Some(Errno::NoMem));
+    rig.tables().fuse = None;
+    rig.drop_cap(to);
+    rig.check_empty();
+}
+
+/// A sibling thread's dataspace comes as a label; the siblings' threads read for each other.
+#[test]
+fn peers_copies() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let to = rig.dataspace(root, 10 * PAGE);
+    let label = 5 << 32 | 0x9_0000;
+    let source = Item::Raw(0x3c, label | 3);
+    assert_eq!(copy(&mut rig, to, source, [0, 0, PAGE]), Some(Errno::Inval));
+    rig.tables().peers.insert(label, 3 * PAGE);
+    let sent = rig.send(to, proto::DATASPACE, &[3, 0, 0, u64::MAX], &[source]);
+    let Outcome::Parked(ticket) = sent else {
+        panic!("it waits: {sent:?}")
+    };
+    while !rig.answers.contains_key(&ticket.0) {
+        rig.run();
+        rig.tables().answer_foreign();
+        rig.core.foreign_ready();
+    }
+    assert_eq!(rig.answers[&ticket.0].label, 0);
+    assert_eq!(peek(&mut rig, to, 2)[9], foreign_byte(2 * PAGE + 9));
+    // The other side.
+    fill(&mut rig, to, 3, 0x3c);
+    assert_eq!(rig.core.size_for_peer(to.label), Ok(10 * PAGE));
+    let staging = rig.contiguous(root, PAGE);
+    let got = rig.map_page(staging, 0, 7);
+    let frame = FrameNo(got.memory().1 / PAGE);
+    let place = Place { frame, offset: 0 };
+    let read =
+        |rig: &mut Rig, offset, bytes| rig.core.read_for_peer(to.label, offset, place, bytes);
+    assert_eq!(read(&mut rig, 3 * PAGE + 5, 4096), Ok(4091));
+    assert_eq!(rig.bytes(&got)[..3], [0x3c; 3]);
+    assert_eq!(read(&mut rig, 9 * PAGE, 50), Ok(50));
+    assert_eq!(rig.bytes(&got)[..3], [0; 3], "no page, no bytes");
+    assert_eq!(read(&mut rig, 10 * PAGE, 50), Ok(0));
+    assert_eq!(read(&mut rig, u64::MAX, 50), Ok(0));
+    for gone in [staging.label + 16, 0, root.label] {
+        assert_eq!(rig.core.size_for_peer(gone), Err(Errno::BadProto));
+        let got = rig.core.read_for_peer(gone, 0, place, 1);
+        assert_eq!(got, Err(Errno::BadProto));
+    }
+}

@@ -1,0 +1,272 @@
+//! A world of tables: gates with counted references, foreign dataspaces, text; any call can fail.
+//!
+//! Each call that the real world makes by IPC or system call overwrites the UTCB, so a core that trusts
+//! its contents over such a call fails its tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use l4_sys::item::SendItem;
+use l4_sys::{CapIdx, CapRights, Errno, Fpage, UtcbRef};
+use percore_pager::engine::Kernel;
+use percore_pager::engine::kernel::{Block, Foreign, Place, Revoke};
+use percore_pager::engine::objects::Label;
+use percore_pager::frames::Run;
+use percore_pager::server::World;
+
+use crate::machine::Fake;
+
+/// Slot of the gate of entry 0.
+pub const GATES: u64 = 0x1000;
+
+/// A gate of the core's.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    pub id: u64,
+    pub label: u64,
+    /// Whether it goes with its last reference outside the server.
+    counted: bool,
+    /// References of clients.
+    pub refs: u32,
+}
+
+/// How a foreign server behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Answers at once.
+    Prompt,
+    /// Lets every question wait, until [`Tables::answer_foreign`].
+    Slow,
+    /// Answers this error to every question.
+    Refuses(Errno),
+    /// Gives its size, then this error.
+    Breaks(Errno),
+}
+
+#[derive(Debug)]
+pub struct Tables {
+    pub fake: Fake,
+    utcb: UtcbRef,
+    pub gates: BTreeMap<u32, Gate>,
+    pub held: BTreeSet<u32>,
+    next_id: u64,
+    /// A gate has gone since this was last false.
+    pub deleted: bool,
+    pub lines: Vec<String>,
+    /// So many fallible calls succeed; all of them when `None`.
+    pub fuse: Option<u32>,
+    /// What sits in the receive buffer.
+    pub received: Option<(u64, Manner)>,
+    /// Foreign capabilities that were taken: bytes, manner, whether the last question was answered.
+    pub foreign: BTreeMap<u64, (u64, Manner, bool)>,
+    /// Labels of siblings' dataspaces, and their bytes.
+    pub peers: BTreeMap<u64, u64>,
+    pub foreign_calls: u64,
+}
+
+impl Tables {
+    pub fn new(fake: Fake, utcb: UtcbRef) -> Self {
+        Tables {
+            fake,
+            utcb,
+            gates: BTreeMap::new(),
+            held: BTreeSet::new(),
+            next_id: 1,
+            deleted: false,
+            lines: vec![],
+            fuse: None,
+            received: None,
+            foreign: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            foreign_calls: 0,
+        }
+    }
+
+    fn clobber(&mut self) {
+        for n in 0..63 {
+            self.utcb.set_mr(n, 0xbad0_0bad_0000 + n as u64);
+        }
+    }
+
+    fn may_fail(&mut self) -> Result<(), Errno> {
+        self.clobber();
+        match &mut self.fuse {
+            Some(0) => Err(Errno::NoMem),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The gate with this identity, if it still exists.
+    pub fn gate(&self, id: u64) -> Option<(u32, Gate)> {
+        let found = self.gates.iter().find(|(_, gate)| gate.id == id);
+        found.map(|(entry, gate)| (*entry, *gate))
+    }
+
+    /// A client has one capability more, or less, for a gate.
+    pub fn refer(&mut self, id: u64, more: bool) {
+        let Some((entry, _)) = self.gate(id) else {
+            return;
+        };
+        let gate = self.gates.get_mut(&entry).expect("it was found");
+        gate.refs = if more { gate.refs + 1 } else { gate.refs - 1 };
+        self.reap(entry);
+    }
+
+    /// A client deletes a gate for everybody (MOE-OBJ-07).
+    pub fn delete(&mut self, id: u64) {
+        if let Some((entry, _)) = self.gate(id) {
+            self.gates.remove(&entry);
+            self.deleted = true;
+        }
+    }
+
+    fn reap(&mut self, entry: u32) {
+        let gate = self.gates[&entry];
+        if gate.counted && gate.refs == 0 && !self.held.contains(&entry) {
+            self.gates.remove(&entry);
+            self.deleted = true;
+        }
+    }
+
+    /// The slow foreign servers answer what they were asked.
+    pub fn answer_foreign(&mut self) {
+        for foreign in self.foreign.values_mut() {
+            foreign.2 = true;
+        }
+    }
+
+    fn ask(&mut self, foreign: Foreign) -> Result<(u64, Manner), Errno> {
+        self.foreign_calls += 1;
+        self.may_fail()?;
+        let it = self.foreign.get_mut(&foreign.0).expect("taken before");
+        match it.1 {
+            Manner::Slow if !it.2 => Err(Errno::Again),
+            Manner::Refuses(error) => Err(error),
+            manner => {
+                it.2 = false;
+                Ok((it.0, manner))
+            }
+        }
+    }
+}
+
+impl Kernel for Tables {
+    fn unmap(&mut self, blocks: &[Block], what: Revoke) {
+        self.fake.unmap(blocks, what);
+        self.clobber();
+    }
+
+    fn zero(&mut self, run: Run) {
+        self.fake.zero(run);
+    }
+
+    fn zero_bytes(&mut self, at: Place, bytes: u32) {
+        self.fake.zero_bytes(at, bytes);
+    }
+
+    fn copy(&mut self, to: Place, from: Place, bytes: u32) {
+        self.fake.copy(to, from, bytes);
+    }
+
+    fn copy_foreign(
+        &mut self,
+        to: Place,
+        from: Foreign,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<u32, Errno> {
+        if let Manner::Breaks(error) = self.ask(from)?.1 {
+            return Err(error);
+        }
+        let size = self.foreign[&from.0].0;
+        let bytes = u64::from(bytes).min(size.saturating_sub(offset)) as u32;
+        self.fake.copy_foreign(to, from, offset, bytes)
+    }
+
+    fn drop_gate(&mut self, entry: u32) {
+        self.clobber();
+        self.held.remove(&entry);
+        self.gates.remove(&entry);
+    }
+
+    fn unhold(&mut self, entry: u32) {
+        self.clobber();
+        if self.held.remove(&entry) && self.gates.contains_key(&entry) {
+            self.reap(entry);
+        }
+    }
+}
+
+impl World for Tables {
+    fn make_gate(&mut self, entry: u32, label: Label) -> Result<(), Errno> {
+        self.may_fail()?;
+        let gate = Gate {
+            id: self.next_id,
+            label: label.word(),
+            counted: false,
+            refs: 0,
+        };
+        self.next_id += 1;
+        let old = self.gates.insert(entry, gate);
+        assert!(old.is_none(), "a gate's slot is taken");
+        assert!(!self.held.contains(&entry), "a gone object is held");
+        Ok(())
+    }
+
+    fn gate_item(&self, entry: u32) -> SendItem {
+        let slot = CapIdx::from_slot(GATES + u64::from(entry));
+        SendItem::plain(Fpage::obj(slot, 0, CapRights::all()))
+    }
+
+    fn count_clients(&mut self, entry: u32) {
+        self.clobber();
+        self.gates.get_mut(&entry).expect("a gate").counted = true;
+    }
+
+    fn has_gate(&mut self, entry: u32) -> bool {
+        self.clobber();
+        self.gates.contains_key(&entry)
+    }
+
+    fn hold(&mut self, entry: u32) -> Result<(), Errno> {
+        self.may_fail()?;
+        assert!(self.held.insert(entry), "held twice");
+        Ok(())
+    }
+
+    fn take_received(&mut self, index: usize) -> Result<Foreign, Errno> {
+        assert_eq!(index, 0);
+        let taken = self.received.take();
+        self.may_fail()?;
+        let (size, manner) = taken.ok_or(Errno::NoEnt)?;
+        let id = 1 + self.foreign.keys().max().copied().unwrap_or(0);
+        self.foreign.insert(id, (size, manner, false));
+        Ok(Foreign(id))
+    }
+
+    fn drop_foreign(&mut self, foreign: Foreign) {
+        self.clobber();
+        let known = self.foreign.remove(&foreign.0);
+        assert!(known.is_some(), "a foreign capability was dropped twice");
+    }
+
+    fn foreign_size(&mut self, foreign: Foreign) -> Result<u64, Errno> {
+        self.ask(foreign).map(|(size, _)| size)
+    }
+
+    fn peer(&mut self, label: u64) -> Option<Foreign> {
+        self.clobber();
+        let size = *self.peers.get(&label)?;
+        let id = 1 + self.foreign.keys().max().copied().unwrap_or(0);
+        self.foreign.insert(id, (size, Manner::Slow, false));
+        Some(Foreign(id))
+    }
+
+    fn print(&mut self, text: std::fmt::Arguments<'_>) {
+        self.clobber();
+        self.lines.push(text.to_string());
+    }
+}
