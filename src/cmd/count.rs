@@ -9,7 +9,7 @@ use qemu_count::report::Report;
 use super::qemu::Guest;
 use super::trees;
 use crate::boot::{DEFAULT_TIMEOUT, Image, Judge, Request, Run, Verdict};
-use crate::count::{Choice, Plan, facts, find_plugin, spread, table};
+use crate::count::{Choice, Event, Events, Plan, facts, find_plugin, spread, table};
 use crate::project::Project;
 use crate::{Error, Exit};
 
@@ -26,6 +26,10 @@ pub(super) struct Args {
     /// Report a function apart from its program, for example `spin=bench:barrier_wait`.
     #[arg(long, value_name = "PART=MODULE:SYMBOL")]
     apart: Vec<Choice>,
+    /// Count entries into a kernel function, for example `maps=Mem_space::v_insert(*)`, instead of
+    /// the functions that conf/count/kernel-events.toml has for that count.
+    #[arg(long, value_name = "COUNT=FUNCTION")]
+    event: Vec<Event>,
     /// Runs to make; they must agree within 1 %.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -109,9 +113,10 @@ fn instrument(
         Arm::Marker
     };
     let plain = Image::gather(request, project, trees)?;
-    let plan = Plan::new(&plain, &args.apart, arm, out.to_path_buf())?;
+    let events = Events::read(project, &args.event)?;
+    let plan = Plan::new(&plain, &args.apart, &events, arm, out.to_path_buf())?;
     for missing in plan.missing.iter().filter(|_| talk) {
-        eprintln!("percore: not counted apart: {missing}");
+        eprintln!("percore: not counted: {missing}");
     }
     let mut request = request.clone();
     request.qemu_args.push("-plugin".into());

@@ -7,6 +7,7 @@
 //! adds where it comes from, [`spread`] compares runs. The figures themselves are explained in
 //! `docs/counting.md`.
 
+pub mod events;
 pub mod facts;
 pub mod spread;
 mod symbols;
@@ -14,10 +15,12 @@ pub mod table;
 
 use std::path::{Path, PathBuf};
 
-use qemu_count::args::{Apart, Arm, Config, ImageArg};
+use qemu_count::args::{Apart, Arm, Config, Entry, ImageArg};
+use qemu_count::counters::Metric;
 
 use crate::Error;
 use crate::boot::{BootFile, Image};
+pub use events::{Event, Events};
 use symbols::Symbols;
 
 /// Name of the kernel in `--apart`.
@@ -77,8 +80,15 @@ impl Plan {
     /// path: QEMU runs in a directory of its own.
     ///
     /// # Errors
-    /// A choice names a module or symbol that is not there.
-    pub fn new(image: &Image, choices: &[Choice], arm: Arm, out: PathBuf) -> Result<Self, Error> {
+    /// A choice names a module or symbol that is not there, or one of `events` that was asked for
+    /// on the command line is no function of the kernel.
+    pub fn new(
+        image: &Image,
+        choices: &[Choice],
+        events: &Events,
+        arm: Arm,
+        out: PathBuf,
+    ) -> Result<Self, Error> {
         let mut plan = Plan {
             config: Config {
                 out,
@@ -92,7 +102,7 @@ impl Plan {
             .next()
             .map(|kernel| Symbols::of(&kernel.path))
             .unwrap_or_default();
-        plan.kernel(&kernel);
+        plan.kernel(&kernel, events)?;
         let mut programs = Vec::new();
         for module in modules.filter(|module| symbols::is_program(&module.path)) {
             let symbols = Symbols::of(&module.path);
@@ -120,13 +130,19 @@ impl Plan {
         Ok(plan)
     }
 
-    fn kernel(&mut self, symbols: &Symbols) {
+    fn kernel(&mut self, symbols: &Symbols, events: &Events) -> Result<(), Error> {
         match symbols.function(PAGE_FAULT_ENTRY) {
-            Some(entry) => self.config.page_fault.push(entry.start),
+            Some(entry) => self.config.entries.push(Entry {
+                metric: Metric::PageFaults,
+                addr: entry.start,
+            }),
             None => self
                 .missing
                 .push(format!("page faults: the kernel has no {PAGE_FAULT_ENTRY}")),
         }
+        let (entries, missing) = events.entries(symbols)?;
+        self.config.entries.extend(entries);
+        self.missing.extend(missing);
         let parts = IDLE.map(|name| ("idle", name)).into_iter();
         let parts = parts.chain(CALIBRATE.map(|name| ("calibrate", name)));
         let parts = parts.chain([("zero", CLEAR)]);
@@ -138,6 +154,7 @@ impl Plan {
                     .push(format!("part {part}: the kernel has no {name}")),
             }
         }
+        Ok(())
     }
 
     fn program(&mut self, module: &BootFile, symbols: &Symbols) {
@@ -208,8 +225,9 @@ mod tests {
             config: Config::default(),
             missing: Vec::new(),
         };
-        plan.kernel(&Symbols::default());
+        let events = Events::parse("x.toml".as_ref(), events::BUILT_IN).unwrap();
+        plan.kernel(&Symbols::default(), &events).unwrap();
         assert_eq!(plan.config, Config::default());
-        assert_eq!(plan.missing.len(), 7);
+        assert_eq!(plan.missing.len(), 7 + 6);
     }
 }

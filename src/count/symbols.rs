@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use qemu_count::names::{fits, readable};
 
 /// Functions by name, with their addresses as linked.
 #[derive(Debug, Default)]
@@ -66,6 +67,20 @@ impl Symbols {
     /// Whether there is no function at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Functions whose readable name fits a pattern, by symbol. The parts that compilers move out
+    /// of a function are not functions.
+    pub fn fitting(&self, pattern: &str) -> Vec<(&str, Range<u64>)> {
+        let mut found: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(symbol, _)| !symbol.contains(".cold"))
+            .filter(|(symbol, _)| fits(pattern, &readable(symbol)))
+            .map(|(symbol, range)| (symbol.as_str(), range.clone()))
+            .collect();
+        found.sort_unstable_by_key(|(symbol, _)| *symbol);
+        found
     }
 
     /// The addresses of a function.

@@ -23,6 +23,8 @@ struct Line {
     invlpg: u64,
     invpcid: u64,
     ipis: u64,
+    /// What the kernel's functions count, with names; page faults have a column of their own.
+    entered: BTreeMap<&'static str, u64>,
 }
 
 impl Line {
@@ -50,6 +52,11 @@ impl Line {
         self.invlpg += record.invlpg;
         self.invpcid += record.invpcid;
         self.ipis += record.ipis;
+        for (name, count) in record.entered() {
+            if let Some(n) = count.filter(|_| name != "page_faults") {
+                *self.entered.entry(name).or_default() += n;
+            }
+        }
     }
 
     fn instructions(&self) -> u64 {
@@ -150,6 +157,11 @@ fn render_window(title: &str, records: &[&Record], out: &mut String) {
         );
     }
     sum.print("all", out);
+    if !sum.entered.is_empty() {
+        let counts = sum.entered.iter().map(|(name, n)| format!("{name} {n}"));
+        let counts: Vec<_> = counts.collect();
+        let _ = writeln!(out, "{:>8} {}", "kernel:", counts.join(", "));
+    }
     let busiest = order.first().map_or(0, |(_, line)| line.instructions());
     let share = busiest as f64 / sum.instructions().max(1) as f64 * 100.0;
     let _ = writeln!(

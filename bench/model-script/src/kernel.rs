@@ -3,13 +3,21 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 
-use bench_model::{ROUNDS, Stage, WINDOWS, run, serve};
+use bench_model::{ROUNDS, Stage, WINDOWS, run, serve, serve_peer};
 
 #[repr(C, align(4096))]
 struct Stack(UnsafeCell<[u8; 16384]>);
-// SAFETY: only the server's thread uses it, through its stack pointer.
+// SAFETY: only one thread uses it, through its stack pointer.
 unsafe impl Sync for Stack {}
-static STACK: Stack = Stack(UnsafeCell::new([0; 16384]));
+static SERVER: Stack = Stack(UnsafeCell::new([0; 16384]));
+static PEER: Stack = Stack(UnsafeCell::new([0; 16384]));
+
+impl Stack {
+    /// Stack pointer to start with: as after a call, the ABI wants it 8 bytes off a multiple of 16.
+    fn top(&self) -> u64 {
+        self.0.get() as u64 + 16384 - 8
+    }
+}
 
 struct Kernel;
 
@@ -32,14 +40,20 @@ impl Stage for Kernel {
     }
 
     fn server(&self) -> (u64, u64) {
-        let top = STACK.0.get() as u64 + 16384;
-        // As after a call: the ABI wants the stack 8 bytes off a multiple of 16.
-        (entry as extern "C" fn() -> ! as usize as u64, top - 8)
+        (server as extern "C" fn() -> ! as usize as u64, SERVER.top())
+    }
+
+    fn peer(&self) -> (u64, u64) {
+        (peer as extern "C" fn() -> ! as usize as u64, PEER.top())
     }
 }
 
-extern "C" fn entry() -> ! {
+extern "C" fn server() -> ! {
     serve()
+}
+
+extern "C" fn peer() -> ! {
+    serve_peer()
 }
 
 /// Entry; the kernel information page is not needed.

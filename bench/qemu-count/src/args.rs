@@ -7,6 +7,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use crate::counters::Metric;
+
 /// What opens the first window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arm {
@@ -41,6 +43,15 @@ pub struct Apart {
     pub image: Option<String>,
 }
 
+/// A function of the kernel whose entries count as something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// One of [`Metric::ENTERED`].
+    pub metric: Metric,
+    /// The function's first instruction, at run time.
+    pub addr: u64,
+}
+
 /// All arguments of the plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -48,9 +59,9 @@ pub struct Config {
     pub out: PathBuf,
     /// Program images.
     pub images: Vec<ImageArg>,
-    /// Entry addresses of the page-fault handler. Empty: page faults are not counted, and the
-    /// output says so by leaving the column empty.
-    pub page_fault: Vec<u64>,
+    /// Kernel functions whose entries are counted. A metric of [`Metric::ENTERED`] that has none
+    /// here is not counted, and the output says so by leaving its column empty.
+    pub entries: Vec<Entry>,
     /// Code reported apart.
     pub apart: Vec<Apart>,
     /// What opens the first window.
@@ -64,7 +75,7 @@ pub enum ArgError {
     #[error("`{0}` is not of the form key=value")]
     NotPair(String),
     /// No such key.
-    #[error("unknown key `{0}` (known: out, elf, pf, apart, arm)")]
+    #[error("unknown key `{0}` (known: out, elf, at, apart, arm)")]
     UnknownKey(String),
     /// The value does not fit its key.
     #[error("`{key}={value}`: {what}")]
@@ -101,9 +112,7 @@ impl Config {
             match key {
                 "out" => config.out = value.into(),
                 "elf" => config.images.push(parse_image(value)?),
-                "pf" => config
-                    .page_fault
-                    .push(parse_addr(value).ok_or_else(|| bad("pf", value, "expected 0xADDRESS"))?),
+                "at" => config.entries.push(parse_entry(value)?),
                 "apart" => config.apart.push(parse_apart(value)?),
                 "arm" => {
                     config.arm = match value {
@@ -145,8 +154,9 @@ impl Config {
         for image in &self.images {
             pairs.push(format!("elf={}:{}", image.name, image.path.display()));
         }
-        for addr in &self.page_fault {
-            pairs.push(format!("pf={addr:#x}"));
+        for entry in &self.entries {
+            let name = entry.metric.entered_name().unwrap_or_default();
+            pairs.push(format!("at={name}:{:#x}", entry.addr));
         }
         for apart in &self.apart {
             let mut pair = format!("apart={}:{:#x}-{:#x}", apart.part, apart.lo, apart.hi);
@@ -190,6 +200,20 @@ fn is_name(text: &str) -> bool {
 
 fn parse_addr(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+fn parse_entry(value: &str) -> Result<Entry, ArgError> {
+    let entry = value.split_once(':').and_then(|(name, addr)| {
+        Some(Entry {
+            metric: Metric::entered(name)?,
+            addr: parse_addr(addr)?,
+        })
+    });
+    entry.ok_or_else(|| {
+        const WHAT: &str = "expected NAME:0xADDRESS, NAME being page_faults, maps, unmaps, \
+                            flushes, messages or cross_sends";
+        bad("at", value, WHAT)
+    })
 }
 
 fn parse_image(value: &str) -> Result<ImageArg, ArgError> {
@@ -240,13 +264,21 @@ mod tests {
         let config = Config::parse([
             "out=/tmp/x.csv",
             "elf=moe:/build/moe",
-            "pf=0xfffffffff0002590",
+            "at=page_faults:0xfffffffff0002590",
+            "at=maps:0xfffffffff0070d60",
             "apart=zero:0x2fb20-0x2fbf2:moe",
             "apart=idle:0xfffffffff0023a60-0xfffffffff0023be2",
             "arm=boot",
         ])
         .unwrap();
-        assert_eq!(config.page_fault, [0xffff_ffff_f000_2590]);
+        let entry = |metric, addr| Entry { metric, addr };
+        assert_eq!(
+            config.entries,
+            [
+                entry(Metric::PageFaults, 0xffff_ffff_f000_2590),
+                entry(Metric::Maps, 0xffff_ffff_f007_0d60)
+            ]
+        );
         assert_eq!(config.apart[0].image.as_deref(), Some("moe"));
         assert_eq!(config.apart[1].image, None);
         assert_eq!(config.arm, Arm::Boot);
@@ -267,8 +299,9 @@ mod tests {
             "elf=:x",
             "elf=a b:x",
             "elf=a:",
-            "pf=12",
-            "pf=0xg",
+            "at=12",
+            "at=maps:0xg",
+            "at=halts:0x1",
             "arm=off",
         ] {
             assert!(matches!(parse(pair), ArgError::BadValue { .. }), "{pair}");
@@ -306,7 +339,7 @@ mod tests {
         #[test]
         fn pairs_read_back(
             names in proptest::collection::hash_set("[a-z0-9._-]{1,8}", 0..4),
-            faults in proptest::collection::vec(any::<u64>(), 0..3),
+            entries in proptest::collection::vec((0..Metric::ENTERED.len(), any::<u64>()), 0..3),
             ranges in proptest::collection::vec((any::<u32>(), 1u64..9999, any::<usize>()), 0..4),
             boot in any::<bool>(),
         ) {
@@ -324,7 +357,11 @@ mod tests {
                 })
                 .collect();
             let arm = if boot { Arm::Boot } else { Arm::Marker };
-            let config = Config { out: "/o".into(), images, page_fault: faults, apart, arm };
+            let entries = entries
+                .into_iter()
+                .map(|(i, addr)| Entry { metric: Metric::ENTERED[i].1, addr })
+                .collect();
+            let config = Config { out: "/o".into(), images, entries, apart, arm };
             let pairs = config.pairs();
             prop_assert_eq!(Config::parse(pairs.iter().map(String::as_str)), Ok(config));
         }

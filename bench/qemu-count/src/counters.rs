@@ -35,10 +35,20 @@ pub enum Metric {
     Wrmsr,
     /// `hlt` instructions.
     Halts,
+    /// Pages entered into a page table.
+    Maps,
+    /// Pages removed from a page table, or diminished.
+    Unmaps,
+    /// Flushes of address spaces, one for each CPU.
+    Flushes,
+    /// Messages that went from thread to thread.
+    Messages,
+    /// Messages that began on another CPU than the receiver's.
+    CrossSends,
 }
 
 /// Number of metrics.
-pub const METRICS: usize = Metric::Halts as usize + 1;
+pub const METRICS: usize = Metric::CrossSends as usize + 1;
 
 impl Metric {
     /// All metrics in the order of their columns.
@@ -55,7 +65,39 @@ impl Metric {
         Metric::Ipis,
         Metric::Wrmsr,
         Metric::Halts,
+        Metric::Maps,
+        Metric::Unmaps,
+        Metric::Flushes,
+        Metric::Messages,
+        Metric::CrossSends,
     ];
+
+    /// What is counted by the entries into functions of the kernel, with the names that arguments
+    /// and output have for it.
+    pub const ENTERED: [(&str, Metric); 6] = [
+        ("page_faults", Metric::PageFaults),
+        ("maps", Metric::Maps),
+        ("unmaps", Metric::Unmaps),
+        ("flushes", Metric::Flushes),
+        ("messages", Metric::Messages),
+        ("cross_sends", Metric::CrossSends),
+    ];
+
+    /// The one of [`Metric::ENTERED`] with this name.
+    pub fn entered(name: &str) -> Option<Metric> {
+        Self::ENTERED
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, metric)| *metric)
+    }
+
+    /// The name of one of [`Metric::ENTERED`].
+    pub fn entered_name(self) -> Option<&'static str> {
+        Self::ENTERED
+            .iter()
+            .find(|(_, metric)| *metric == self)
+            .map(|(name, _)| *name)
+    }
 }
 
 /// One row of counts.
@@ -68,7 +110,7 @@ pub struct SlotId(pub u32);
 /// Slots that the table has room for.
 pub const SLOTS: u32 = 8192;
 
-/// The table: one row of metrics for each CPU and slot (0.75 MiB for each CPU).
+/// The table: one row of metrics for each CPU and slot (1.1 MiB for each CPU).
 #[derive(Debug)]
 pub struct Counters {
     cells: Vec<AtomicU64>,

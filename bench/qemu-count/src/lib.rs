@@ -22,6 +22,7 @@ pub mod args;
 pub mod counters;
 pub mod decode;
 pub mod image;
+pub mod names;
 mod plugin;
 pub mod report;
 mod state;

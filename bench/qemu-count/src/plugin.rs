@@ -167,8 +167,8 @@ impl Plugin {
                 let on_event = |metric| {
                     (api.on_insn)(insn, event, CB_NO_REGS, data(slot, Some(metric)));
                 };
-                if state.config().page_fault.contains(&vaddr) {
-                    on_event(Metric::PageFaults);
+                for entry in state.config().entries.iter().filter(|e| e.addr == vaddr) {
+                    on_event(entry.metric);
                 }
                 match kind {
                     Kind::Start => (api.on_insn)(insn, start, CB_NO_REGS, data(slot, None)),

@@ -57,7 +57,8 @@ pub struct Record {
     pub apart_bytes: u64,
     /// `syscall` instructions.
     pub syscalls: u64,
-    /// Entries into the page-fault handler; `None` if no entry address was given.
+    /// Entries into the page-fault handler; this and the other optional counts are `None` if no
+    /// function to count was given.
     pub page_faults: Option<u64>,
     /// Writes to CR3.
     pub cr3_writes: u64,
@@ -71,6 +72,26 @@ pub struct Record {
     pub wrmsr: u64,
     /// `hlt` instructions.
     pub halts: u64,
+    /// Pages entered into a page table.
+    #[serde(default)]
+    pub maps: Option<u64>,
+    /// Pages removed from a page table, or diminished.
+    #[serde(default)]
+    pub unmaps: Option<u64>,
+    /// Flushes of address spaces, on the CPU that flushed.
+    #[serde(default)]
+    pub flushes: Option<u64>,
+    /// Messages that went from thread to thread, on the CPU that copied them.
+    #[serde(default)]
+    pub messages: Option<u64>,
+    /// Messages that began on another CPU, on the receiver's.
+    #[serde(default)]
+    pub cross_sends: Option<u64>,
+}
+
+/// Sum of two counts; unknown if one of them is.
+fn both(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    Some(a? + b?)
 }
 
 impl Record {
@@ -102,6 +123,36 @@ impl Record {
             ipis: get(Metric::Ipis),
             wrmsr: get(Metric::Wrmsr),
             halts: get(Metric::Halts),
+            maps: Some(get(Metric::Maps)),
+            unmaps: Some(get(Metric::Unmaps)),
+            flushes: Some(get(Metric::Flushes)),
+            messages: Some(get(Metric::Messages)),
+            cross_sends: Some(get(Metric::CrossSends)),
+        }
+    }
+
+    /// The counts of [`Metric::ENTERED`] with their names.
+    pub fn entered(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("page_faults", self.page_faults),
+            ("maps", self.maps),
+            ("unmaps", self.unmaps),
+            ("flushes", self.flushes),
+            ("messages", self.messages),
+            ("cross_sends", self.cross_sends),
+        ]
+    }
+
+    /// Says that a count of [`Metric::ENTERED`] is not known.
+    pub fn unknown(&mut self, name: &str) {
+        match name {
+            "page_faults" => self.page_faults = None,
+            "maps" => self.maps = None,
+            "unmaps" => self.unmaps = None,
+            "flushes" => self.flushes = None,
+            "messages" => self.messages = None,
+            "cross_sends" => self.cross_sends = None,
+            _ => {}
         }
     }
 
@@ -119,13 +170,18 @@ impl Record {
         self.rep_movs_bytes += other.rep_movs_bytes;
         self.apart_bytes += other.apart_bytes;
         self.syscalls += other.syscalls;
-        self.page_faults = self.page_faults.zip(other.page_faults).map(|(a, b)| a + b);
+        self.page_faults = both(self.page_faults, other.page_faults);
         self.cr3_writes += other.cr3_writes;
         self.invlpg += other.invlpg;
         self.invpcid += other.invpcid;
         self.ipis += other.ipis;
         self.wrmsr += other.wrmsr;
         self.halts += other.halts;
+        self.maps = both(self.maps, other.maps);
+        self.unmaps = both(self.unmaps, other.unmaps);
+        self.flushes = both(self.flushes, other.flushes);
+        self.messages = both(self.messages, other.messages);
+        self.cross_sends = both(self.cross_sends, other.cross_sends);
     }
 }
 
@@ -251,6 +307,32 @@ mod tests {
         assert_eq!(
             Report::from_text(&report.to_text().unwrap()).unwrap(),
             report
+        );
+    }
+
+    #[test]
+    fn counts_of_entries_can_each_be_unknown() {
+        let row = [7; METRICS];
+        for (i, (name, metric)) in Metric::ENTERED.into_iter().enumerate() {
+            assert_eq!(metric.entered_name(), Some(name));
+            let mut r = Record::new(1, 0, Half::Kernel, "k".into(), String::new(), &row);
+            r.unknown(name);
+            let known: Vec<_> = r.entered().iter().map(|(_, n)| n.is_some()).collect();
+            let expect: Vec<_> = (0..6).map(|n| n != i).collect();
+            assert_eq!(known, expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_later_columns_is_read() {
+        let text = "window,vcpu,half,program,part,instructions,rep_stos_bytes,rep_movs_bytes,\
+                    apart_bytes,syscalls,page_faults,cr3_writes,invlpg,invpcid,ipis,wrmsr,halts\n\
+                    1,0,user,a,,5,0,0,0,1,,0,0,0,0,0,0\n";
+        let report = Report::from_text(text).unwrap();
+        assert_eq!(report.records[0].instructions, 5);
+        assert_eq!(
+            (report.records[0].maps, report.records[0].page_faults),
+            (None, None)
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::args::Config;
-use crate::counters::{Counters, SLOTS, SlotId};
+use crate::counters::{Counters, Metric, SLOTS, SlotId};
 use crate::image::{ImageId, Images, Owners, PageId, Place};
 use crate::report::{Half, Record, Report};
 use crate::window::Windows;
@@ -177,8 +177,10 @@ impl State {
                 let key = self.keys[slot.0 as usize];
                 let (program, part) = self.names(&owners, key);
                 let mut record = Record::new(number, *vcpu, key.half, program, part, row);
-                if self.config.page_fault.is_empty() {
-                    record.page_faults = None;
+                for (name, metric) in Metric::ENTERED {
+                    if self.config.entries.iter().all(|e| e.metric != metric) {
+                        record.unknown(name);
+                    }
                 }
                 match report.records[first..]
                     .iter_mut()

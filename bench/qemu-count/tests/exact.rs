@@ -7,7 +7,8 @@ mod guest;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use qemu_count::args::{Apart, Config, ImageArg};
+use qemu_count::args::{Apart, Config, Entry, ImageArg};
+use qemu_count::counters::Metric;
 use qemu_count::report::{Half, Record, Report};
 
 const QEMU: &str = "qemu-system-x86_64";
@@ -40,6 +41,10 @@ fn plugin() -> PathBuf {
         .expect("cargo builds the cdylib with the library")
 }
 
+fn entry(metric: Metric, addr: u64) -> Entry {
+    Entry { metric, addr }
+}
+
 fn config(dir: &Path) -> Config {
     let images = guest::programs().map(|(name, file)| {
         let path = dir.join(name);
@@ -59,7 +64,12 @@ fn config(dir: &Path) -> Config {
     Config {
         out: dir.join("out.csv"),
         images: images.into(),
-        page_fault: vec![guest::page_fault_entry()],
+        entries: vec![
+            entry(Metric::PageFaults, guest::page_fault_entry()),
+            entry(Metric::Maps, kernel.start),
+            // Two counts may be taken at one place.
+            entry(Metric::Unmaps, guest::page_fault_entry()),
+        ],
         apart: vec![
             apart("stores", kernel, None),
             apart("zero", beta, Some("beta")),
@@ -101,11 +111,16 @@ fn run(config: &Config, dir: &Path, accel: &str) -> Report {
     Report::read(&config.out).unwrap()
 }
 
-/// A record of window 1 and CPU 0 with these instructions and nothing else.
+/// A record of window 1 and CPU 0 with these instructions and nothing else; without the counts
+/// that [`config`] has no entries for.
 fn record(half: Half, program: &str, part: &str, instructions: u64) -> Record {
     let mut row = [0; qemu_count::counters::METRICS];
     row[0] = instructions;
-    Record::new(1, 0, half, program.into(), part.into(), &row)
+    let mut record = Record::new(1, 0, half, program.into(), part.into(), &row);
+    for name in ["flushes", "messages", "cross_sends"] {
+        record.unknown(name);
+    }
+    record
 }
 
 #[test]
@@ -135,6 +150,7 @@ fn counts_are_exact() {
         record(Half::User, "gamma", "", 71),
         Record {
             page_faults: Some(2),
+            unmaps: Some(2),
             cr3_writes: 1,
             invlpg: 2,
             ipis: 1,
@@ -142,6 +158,7 @@ fn counts_are_exact() {
         },
         Record {
             apart_bytes: 8 + 4 + 1,
+            maps: Some(1),
             ..record(Half::Kernel, "kernel", "stores", 4)
         },
     ];
@@ -185,7 +202,7 @@ fn without_an_entry_address_page_faults_are_unknown() {
     }
     let dir = tempfile::tempdir().unwrap();
     let config = Config {
-        page_fault: Vec::new(),
+        entries: vec![entry(Metric::Maps, guest::kernel_apart().start)],
         ..config(dir.path())
     };
     let report = run(&config, dir.path(), "tcg,thread=single");
@@ -194,7 +211,7 @@ fn without_an_entry_address_page_faults_are_unknown() {
         report
             .records
             .iter()
-            .all(|record| record.page_faults.is_none())
+            .all(|record| record.page_faults.is_none() && record.maps.is_some())
     );
 }
 
