@@ -104,6 +104,8 @@ pub struct Core<'a, P, W> {
     pub(super) own: Option<Ref<Account>>,
     /// The object whose capability is in the last answer.
     pub(super) handed: Option<Label>,
+    /// The message at hand was put aside before and is not put aside again.
+    pub(super) last_try: bool,
     /// Whether the next turn is for parked calls rather than for ends.
     calls_next: bool,
     pub(super) counters: Counters,
@@ -126,6 +128,7 @@ impl<'a, P: Policy, W: World> Core<'a, P, W> {
             sweep: Sweep::default(),
             own: None,
             handed: None,
+            last_try: false,
             calls_next: false,
             counters: Counters::default(),
         }

@@ -17,6 +17,10 @@ use super::world::World;
 pub(super) use call::{Call, ForeignCopy, Saved};
 use step::Step;
 
+/// Turns that a call waits at most for memory of objects that are ending. So many turns give back
+/// more than most threads have; somebody who makes objects end for ever keeps no caller waiting for ever.
+const PATIENCE: u16 = 4096;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Free,
@@ -28,6 +32,8 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 pub struct Parked {
     state: State,
+    /// Turns that the call goes on to wait for memory.
+    patience: u16,
     ticket: Ticket,
     call: Option<Call>,
 }
@@ -36,6 +42,7 @@ impl Parked {
     /// A place with nothing in it.
     pub const EMPTY: Parked = Parked {
         state: State::Free,
+        patience: 0,
         ticket: Ticket(0),
         call: None,
     };
@@ -67,12 +74,13 @@ impl<'a> Calls<'a> {
 
     /// Puts a call aside; `false` when there is no place.
     #[must_use = "the caller still waits when it is false"]
-    fn put(&mut self, ticket: Ticket, call: Call, asleep: bool) -> bool {
+    fn put(&mut self, ticket: Ticket, call: Call, asleep: bool, patience: u16) -> bool {
         let Some(place) = self.places.iter_mut().find(|p| p.state == State::Free) else {
             return false;
         };
         *place = Parked {
             state: if asleep { State::Asleep } else { State::Awake },
+            patience,
             ticket,
             call: Some(call),
         };
@@ -81,7 +89,7 @@ impl<'a> Calls<'a> {
     }
 
     /// Takes the next call that can go on out of its place.
-    fn take(&mut self) -> Option<(Ticket, Call)> {
+    fn take(&mut self) -> Option<(Ticket, Call, u16)> {
         let count = self.places.len();
         for n in 0..count {
             let at = (self.next + n) % count;
@@ -92,9 +100,9 @@ impl<'a> Calls<'a> {
             self.next = at + 1;
             self.awake -= 1;
             place.state = State::Free;
-            let ticket = place.ticket;
+            let (ticket, patience) = (place.ticket, place.patience);
             if let Some(call) = place.call.take() {
-                return Some((ticket, call));
+                return Some((ticket, call, patience));
             }
         }
         None
@@ -116,18 +124,18 @@ impl<P: Policy, W: World> Core<'_, P, W> {
     pub(super) fn begin(&mut self, mut call: Call, utcb: UtcbRef, ticket: Ticket) -> Verdict {
         let asleep = match self.step(&mut call, utcb) {
             Step::Done(answer) => return Verdict::of(answer),
-            Step::More => false,
+            Step::More | Step::Short => false,
             Step::Asleep => true,
         };
-        if !self.setting.inline_work && self.parked.put(ticket, call, asleep) {
+        if !self.setting.inline_work && self.parked.put(ticket, call, asleep, PATIENCE) {
             self.counters.parked += 1;
             return Verdict::Parked;
         }
         loop {
             match self.step(&mut call, utcb) {
                 Step::Done(answer) => return Verdict::of(answer),
-                // What it waits for may be memory of an object that is ending.
-                Step::More => self.end_some(),
+                Step::More => {}
+                Step::Short => self.end_some(),
                 Step::Asleep => {
                     // Nobody may wait for another server here.
                     self.give_up(call);
@@ -140,35 +148,51 @@ impl<P: Policy, W: World> Core<'_, P, W> {
     /// Puts a message aside until objects that are ending have given their memory back; `false` when
     /// that cannot be done.
     pub(super) fn retry_later(&mut self, saved: Saved, ticket: Ticket) -> bool {
-        let put = !self.setting.inline_work && self.parked.put(ticket, Call::Retry(saved), false);
+        let call = Call::Retry(saved);
+        let may = !self.setting.inline_work && !self.last_try;
+        let put = may && self.parked.put(ticket, call, false, PATIENCE);
         self.counters.retried += u64::from(put);
         put
     }
 
     /// Steps the next parked call.
     pub(super) fn next_call(&mut self, utcb: UtcbRef) -> Turn {
-        let Some((ticket, mut call)) = self.parked.take() else {
+        let Some((ticket, mut call, patience)) = self.parked.take() else {
             return Turn::Idle;
         };
-        if let Call::Retry(saved) = call {
-            let msg = saved.load(utcb);
-            return match self.handle(msg, ticket) {
-                Verdict::Answer(tag) => Turn::Answer(ticket, tag),
-                Verdict::Parked => Turn::More,
-                // Messages that get no answer are not tried again.
-                Verdict::Nothing => Turn::Answer(ticket, MsgTag::plain(Errno::NoMem.label(), 0, 0)),
-            };
-        }
-        let asleep = match self.step(&mut call, utcb) {
-            Step::Done(answer) => {
-                let error = |e: Errno| MsgTag::plain(e.label(), 0, 0);
-                return Turn::Answer(ticket, answer.unwrap_or_else(error));
-            }
-            Step::More => false,
-            Step::Asleep => true,
+        let error = |error: Errno| MsgTag::plain(error.label(), 0, 0);
+        let (asleep, patience) = match self.step(&mut call, utcb) {
+            Step::Done(answer) => return Turn::Answer(ticket, answer.unwrap_or_else(error)),
+            Step::Short if patience > 0 => (false, patience - 1),
+            Step::Short => match call {
+                Call::Retry(saved) => return self.try_again(saved, utcb, ticket),
+                _ => {
+                    self.give_up(call);
+                    return Turn::Answer(ticket, error(Errno::NoMem));
+                }
+            },
+            Step::More => match call {
+                Call::Retry(saved) => return self.try_again(saved, utcb, ticket),
+                _ => (false, patience),
+            },
+            Step::Asleep => (true, patience),
         };
-        let put = self.parked.put(ticket, call, asleep);
+        let put = self.parked.put(ticket, call, asleep, patience);
         debug_assert!(put, "the call's own place is free");
         Turn::More
+    }
+
+    /// Serves a message that was put aside, for the last time.
+    fn try_again(&mut self, saved: Saved, utcb: UtcbRef, ticket: Ticket) -> Turn {
+        let msg = saved.load(utcb);
+        self.last_try = true;
+        let verdict = self.handle(msg, ticket);
+        self.last_try = false;
+        match verdict {
+            Verdict::Answer(tag) => Turn::Answer(ticket, tag),
+            Verdict::Parked => Turn::More,
+            // Messages that get no answer are not put aside.
+            Verdict::Nothing => Turn::Answer(ticket, MsgTag::plain(Errno::NoMem.label(), 0, 0)),
+        }
     }
 }

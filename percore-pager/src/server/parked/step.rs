@@ -18,6 +18,8 @@ use super::call::{Call, ForeignCopy};
 pub(super) enum Step {
     /// To be stepped again.
     More,
+    /// To be stepped again when objects that are ending have given memory back.
+    Short,
     /// To be stepped again when another server has answered.
     Asleep,
     /// Done: the answer, which is in the UTCB, or the error.
@@ -67,7 +69,7 @@ impl<P: Policy, W: World> Core<'_, P, W> {
                     Ok(Progress::More) => Step::More,
                     Ok(Progress::Done) => self.foreign_done(from, Ok(())),
                     Err(Errno::Again) => Step::Asleep,
-                    Err(Errno::NoMem) if self.ends() => Step::More,
+                    Err(Errno::NoMem) if self.ends() => Step::Short,
                     Err(error) => self.foreign_done(from, Err(foreign_error(error))),
                 }
             }
@@ -106,7 +108,9 @@ impl<P: Policy, W: World> Core<'_, P, W> {
                 let words = Writer::new(utcb).u64(start).u64(size).u64(cap);
                 Step::Done(words.finish(*label))
             }
-            Call::Retry(_) => Step::Done(Err(Errno::NoMem)),
+            Call::Retry(_) if self.ends() => Step::Short,
+            // The caller tries now.
+            Call::Retry(_) => Step::More,
         }
     }
 
@@ -115,7 +119,7 @@ impl<P: Policy, W: World> Core<'_, P, W> {
         match work.step(&mut self.pool) {
             Ok(Progress::More) => Step::More,
             Ok(Progress::Done) => Step::Done(Ok(MsgTag::plain(0, 0, 0))),
-            Err(Errno::NoMem) if self.ends() => Step::More,
+            Err(Errno::NoMem) if self.ends() => Step::Short,
             Err(error) => Step::Done(Err(error)),
         }
     }
