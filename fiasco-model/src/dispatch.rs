@@ -39,6 +39,9 @@ pub(crate) fn start_on(st: &mut State, cpu: u32, at: u64) -> ObjId {
     }
     st.me = thread;
     st.cpu = cpu;
+    if st.objs.thread(thread).is_some_and(|t| t.start.is_some()) {
+        st.begins(thread);
+    }
     thread
 }
 

@@ -234,4 +234,8 @@ impl crate::user::Engine for Cpu<'_> {
     fn totals(&self) -> crate::Counters {
         look(|st| st.totals())
     }
+
+    fn settled(&self) {
+        look(State::settled);
+    }
 }

@@ -152,6 +152,14 @@ impl State {
         let me = self.me;
         let proto = call.tag.label();
         let op = call.utcb.mr(0);
+        if call.flags & SEND != 0 {
+            self.note(What::Called {
+                thread: me,
+                obj: call.obj,
+                proto,
+                op,
+            });
+        }
         let reply = if call.flags & SEND == 0 {
             Reply::Silent
         } else {

@@ -30,6 +30,7 @@ pub mod hostile;
 mod invoke;
 mod ipc;
 pub mod kit;
+mod leak;
 mod machine;
 mod map;
 mod mapdb;

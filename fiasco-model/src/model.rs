@@ -9,7 +9,7 @@ use crate::machine::{Machine, MachineError};
 use crate::object::{CpuId, Kind, ObjId};
 use crate::ram::Ram;
 use crate::state::{ENTRY_BASE, ENTRY_STEP, Entry, State};
-use crate::trace::{Event, Misuse, Violation};
+use crate::trace::{Event, Violation};
 use crate::virt::{End, Order, Virtual};
 
 /// Settings of a run.
@@ -216,38 +216,20 @@ impl Model {
         self.engine.steps.get()
     }
 
-    /// Capabilities that are there now and were not at boot, as violations with their history.
-    /// For the end of a run in which every program should have given back what it got.
+    /// Capabilities that are there now and were not at boot, with their history. For the end of a
+    /// run in which every program should have given back everything that it got; programs that
+    /// exit, and servers that said that they are at rest, are looked at without being asked.
     #[must_use]
     pub fn leaks(&self) -> Vec<Violation> {
-        let mut st = self.engine.state.borrow_mut();
-        let mut found = Vec::new();
-        for (task, slot) in caps(&st) {
-            if self.baseline.contains(&(task, slot)) {
-                continue;
-            }
-            let Some(cap) = st.objs.task(task).and_then(|t| t.cap(slot)) else {
-                continue;
-            };
-            let Some(kind) = st.objs.get(cap.obj).map(|o| o.kind.name()) else {
-                continue;
-            };
-            let before = st.violations.len();
-            st.violation(
-                task,
-                Misuse::CapabilityLeak {
-                    slot,
-                    kind,
-                    obj: cap.obj,
-                },
-            );
-            let mut v = st.violations.split_off(before);
-            for v in &mut v {
-                v.history = st.ring.about(&[cap.obj], 16);
-            }
-            found.extend(v);
-        }
-        found
+        let st = self.engine.state.borrow();
+        caps(&st)
+            .into_iter()
+            .filter(|c| !self.baseline.contains(c))
+            .filter_map(|(task, slot)| {
+                let cap = st.objs.task(task)?.cap(slot)?;
+                st.leak(task, slot, cap.obj)
+            })
+            .collect()
     }
 
     /// Checks the kernel's own tables against each other.

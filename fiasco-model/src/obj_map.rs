@@ -6,7 +6,6 @@ use crate::object::{Kind, ObjId};
 use crate::quota;
 use crate::space::{CAP_END, COUNTED, Cap};
 use crate::state::State;
-use crate::trace::What;
 
 /// Unmap flag: the task's own too.
 const SELF: u64 = 1 << 31;
@@ -119,11 +118,7 @@ impl State {
         }
         self.charge(self.cost.cap);
         self.count().cap_maps += 1;
-        self.note(What::Cap {
-            task,
-            slot,
-            obj: cap.obj,
-        });
+        self.remember_origin(task, slot, cap);
         true
     }
 

@@ -149,6 +149,7 @@ impl Cpu<'_> {
                     self.shared.notify(&mut st);
                     continue;
                 }
+                st.ends();
                 self.shared.end();
                 return Some(End::Quiet);
             }
@@ -248,6 +249,7 @@ impl Cpu<'_> {
         if let Some(t) = st.objs.thread_mut(thread) {
             t.run = Run::Done;
         }
+        st.exits(thread);
         self.shared.notify(&mut st);
     }
 

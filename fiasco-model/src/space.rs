@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::leak::{Held, Origin};
 use crate::object::ObjId;
 use crate::ptab::PageTables;
 use crate::quota::QuotaId;
@@ -62,6 +63,12 @@ pub(crate) struct Task {
     pub replies: BTreeMap<u64, Box<[ReplySlot; crate::reply::SLOTS as usize]>>,
     /// Threads bound to it that live.
     pub bound: u32,
+    /// How each capability came.
+    pub origins: BTreeMap<u64, Origin>,
+    /// What was there when the first thread began.
+    pub given: Option<Held>,
+    /// What was there when the program said that it is at rest.
+    pub rest: Option<Held>,
 }
 
 impl Task {
@@ -75,6 +82,9 @@ impl Task {
             active: vec![0; cpus.div_ceil(64)],
             replies: BTreeMap::new(),
             bound: 0,
+            origins: BTreeMap::new(),
+            given: None,
+            rest: None,
         }
     }
 
@@ -97,6 +107,9 @@ impl Task {
         }
         let page = self.caps[i].get_or_insert_with(|| Box::new([None; CAPS_PER_PAGE]));
         page[slot as usize % CAPS_PER_PAGE] = cap;
+        if cap.is_none() {
+            self.origins.remove(&slot);
+        }
     }
 
     /// Pages of the capability table.

@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub graveyard: Vec<crate::space::KuMem>,
     pub ring: Ring,
     pub violations: Vec<Violation>,
+    /// Leaks that are in `violations`.
+    pub leaked: std::collections::BTreeSet<(ObjId, u64, ObjId)>,
     /// Threads that have finished their send and now begin to receive.
     pub to_receive: Vec<ObjId>,
     /// Whether ready queues are kept (virtual time).
@@ -92,6 +94,7 @@ impl State {
             graveyard: Vec::new(),
             ring: Ring::new(RING),
             violations: Vec::new(),
+            leaked: Default::default(),
             to_receive: Vec::new(),
             queues,
         }
@@ -123,22 +126,28 @@ impl State {
 
     /// Remembers an event.
     #[inline]
-    pub fn note(&mut self, what: What) {
+    pub fn note(&mut self, what: What) -> Event {
         let event = Event {
             time: self.now(),
             cpu: CpuId(self.cpu),
             what,
         };
         self.ring.add(event);
+        event
     }
 
     /// Reports a misuse of the interface with its history.
     pub fn violation(&mut self, who: ObjId, misuse: Misuse) {
-        if self.violations.len() >= VIOLATIONS {
-            return;
+        if self.violations.len() < VIOLATIONS {
+            let v = self.described(who, misuse);
+            self.violations.push(v);
         }
+    }
+
+    /// A misuse with name, time and history.
+    pub fn described(&self, who: ObjId, misuse: Misuse) -> Violation {
         let task = self.objs.thread(who).and_then(|t| t.task);
-        let ids = [Some(who), task];
+        let ids = [Some(who), task, misuse.concerns()];
         let ids: Vec<ObjId> = ids.into_iter().flatten().collect();
         let name = ids
             .iter()
@@ -146,15 +155,18 @@ impl State {
             .map(|o| o.name.clone())
             .find(|n| !n.is_empty())
             .unwrap_or_default();
-        let history = self.ring.about(&ids, 16);
+        let memory = task
+            .zip(misuse.memory())
+            .map(|(t, (addr, order))| (t, addr, order));
+        let history = self.ring.history(&ids, memory, 16);
         let time = self.now();
-        self.violations.push(Violation {
+        Violation {
             who,
             name,
             time,
             misuse,
             history,
-        });
+        }
     }
 
     /// UTCB of a thread; `None` when it has none.

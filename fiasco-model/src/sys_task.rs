@@ -43,7 +43,13 @@ impl State {
         }
         let everywhere = Fpage::generic(0, FpageType::Special, 63, 0);
         match self.fpage_map(from.obj, sent, call.obj, everywhere, call.utcb.mr(1)) {
-            Ok(_) => ok(0),
+            Ok(true) => ok(0),
+            Ok(false) => {
+                if from.obj == self.my_task() && from.obj != call.obj {
+                    self.mapped_nothing(self.me, from.obj, sent);
+                }
+                ok(0)
+            }
             Err(MapError::NoMem) => self.ipc_error(call.utcb, IpcError::SendMapFailed.number()),
         }
     }

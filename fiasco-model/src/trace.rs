@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 
 use crate::object::{CpuId, ObjId};
 
+/// Events about the memory concerned that a history shows besides the last ones.
+const MEMORY_EVENTS: usize = 4;
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The fields are what their names say.
@@ -30,7 +33,14 @@ pub enum What {
         addr: u64,
         write: bool,
     },
-    /// An operation on a kernel object.
+    /// An operation on a kernel object begins.
+    Called {
+        thread: ObjId,
+        obj: ObjId,
+        proto: i64,
+        op: u64,
+    },
+    /// An operation on a kernel object has a result.
     Object {
         thread: ObjId,
         obj: ObjId,
@@ -89,7 +99,8 @@ pub enum Misuse {
         /// Who waits.
         caller: ObjId,
     },
-    /// A capability was left when the task was checked.
+    /// A capability was left: when the program exited, at the end of a run of a server that was at
+    /// rest before, or when [`crate::Model::leaks`] was asked.
     CapabilityLeak {
         /// Where.
         slot: u64,
@@ -108,6 +119,25 @@ pub enum Misuse {
         /// The instruction pointer.
         ip: u64,
     },
+}
+
+impl Misuse {
+    /// Others that it is about.
+    pub(crate) fn concerns(&self) -> Option<ObjId> {
+        match self {
+            Misuse::CallerForgotten { caller } | Misuse::ForeignReply { caller } => Some(*caller),
+            _ => None,
+        }
+    }
+
+    /// The memory that it is about: address and order.
+    pub(crate) fn memory(&self) -> Option<(u64, u8)> {
+        match self {
+            Misuse::MappedNothing { addr, order } => Some((*addr, *order)),
+            Misuse::UnhandledFault { addr } => Some((*addr, 0)),
+            _ => None,
+        }
+    }
 }
 
 /// A misuse, who did it, and the events before it.
@@ -146,6 +176,8 @@ pub(crate) struct Ring {
     capacity: usize,
     /// Everything is kept, not only the last events.
     pub keep_all: bool,
+    /// The last operation or message.
+    pub last_call: Option<Event>,
 }
 
 impl Ring {
@@ -154,6 +186,7 @@ impl Ring {
             events: VecDeque::with_capacity(capacity),
             capacity,
             keep_all: false,
+            last_call: None,
         }
     }
 
@@ -161,6 +194,9 @@ impl Ring {
     pub fn add(&mut self, e: Event) {
         if self.events.len() >= self.capacity && !self.keep_all {
             self.events.pop_front();
+        }
+        if matches!(e.what, What::Called { .. } | What::Message { .. }) {
+            self.last_call = Some(e);
         }
         self.events.push_back(e);
     }
@@ -171,12 +207,25 @@ impl Ring {
 
     /// The last `n` events that name `who`.
     pub fn about(&self, who: &[ObjId], n: usize) -> Vec<Event> {
+        self.history(who, None, n)
+    }
+
+    /// The last `n` events that name `who`, and the last of what became of some memory of a task:
+    /// task, address, order.
+    pub fn history(&self, who: &[ObjId], memory: Option<(ObjId, u64, u8)>, n: usize) -> Vec<Event> {
+        let (mut named, mut touching) = (0, 0);
+        let mut chosen = |e: &Event| {
+            let names = e.what.objects().iter().any(|o| who.contains(o));
+            let touches = memory.is_some_and(|(t, addr, order)| e.what.touches(t, addr, order));
+            named += usize::from(names);
+            touching += usize::from(touches);
+            (names && named <= n) || (touches && touching <= MEMORY_EVENTS)
+        };
         let mut found: Vec<Event> = self
             .events
             .iter()
             .rev()
-            .filter(|e| e.what.objects().iter().any(|o| who.contains(o)))
-            .take(n)
+            .filter(|e| chosen(e))
             .copied()
             .collect();
         found.reverse();
@@ -185,12 +234,25 @@ impl Ring {
 }
 
 impl What {
+    /// Whether it maps or unmaps some of `2^order` bytes at `addr` of `task`.
+    fn touches(&self, task: ObjId, addr: u64, order: u8) -> bool {
+        let (t, at, size) = match *self {
+            What::Map {
+                to, addr, order, ..
+            } => (to, addr, order),
+            What::Unmap { task, addr, order } => (task, addr, order),
+            _ => return false,
+        };
+        let end = |start: u64, order: u8| start.saturating_add(1 << order.min(62));
+        t == task && at < end(addr, order) && addr < end(at, size)
+    }
+
     fn objects(&self) -> [ObjId; 2] {
         match *self {
             What::Message { from, to, .. } | What::Queued { from, to } => [from, to],
             What::Map { from, to, .. } => [from, to],
             What::Failed { thread, .. } | What::Fault { thread, .. } => [thread, thread],
-            What::Object { thread, obj, .. } => [thread, obj],
+            What::Called { thread, obj, .. } | What::Object { thread, obj, .. } => [thread, obj],
             What::Unmap { task, .. } => [task, task],
             What::Cap { task, obj, .. } => [task, obj],
             What::Deleted { obj } => [obj, obj],

@@ -194,20 +194,25 @@ impl State {
                 Ok(true) => {}
                 Ok(false) => {
                     r.set_mr(ret, r.mr(ret) | RET_NOTHING);
-                    // A window out of reach is the receiver's matter; having nothing is not.
-                    let (addr, order) = (sent.address(), sent.order());
-                    if sent.kind() == FpageType::Memory
-                        && source != target
-                        && !self.has_memory(source, addr, order, sent.rights())
-                    {
-                        let order = order as u8;
-                        self.violation(from, Misuse::MappedNothing { addr, order });
+                    if source != target {
+                        self.mapped_nothing(from, source, sent);
                     }
                 }
                 Err(MapError::NoMem) => return Err(IpcError::SendMapFailed),
             }
         }
         Ok(())
+    }
+
+    /// A thread sent memory of the task `source`, and nothing was mapped. A window out of reach is
+    /// the receiver's matter; having nothing there is not.
+    pub fn mapped_nothing(&mut self, thread: ObjId, source: ObjId, sent: Fpage) {
+        let (addr, order) = (sent.address(), sent.order());
+        if sent.kind() == FpageType::Memory && !self.has_memory(source, addr, order, sent.rights())
+        {
+            let order = order as u8;
+            self.violation(thread, Misuse::MappedNothing { addr, order });
+        }
     }
 
     /// What a receiver gets that asked for labels instead of capabilities for its own things.

@@ -12,6 +12,7 @@ pub(crate) trait Engine {
     fn stop(&self);
     fn mortal(&self, per_million: u32);
     fn totals(&self) -> crate::Counters;
+    fn settled(&self);
 }
 
 std::thread_local! {
@@ -84,6 +85,13 @@ pub fn cpu() -> u32 {
 /// between their send and receive phase, faults, passing time. `per_million` is the chance of each.
 pub fn mortal(per_million: u32) {
     with(|e| e.mortal(per_million));
+}
+
+/// The running program is a server at rest: what its task holds now is what it holds between
+/// requests. A capability beyond that is reported when a run ends with nothing left to do. Said
+/// again it counts from then on.
+pub fn settled() {
+    with(|e| e.settled());
 }
 
 /// Counters of all CPUs together.

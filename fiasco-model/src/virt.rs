@@ -108,6 +108,7 @@ impl Virtual {
                 return End::Bound;
             }
             let Some(thread) = self.choose() else {
+                self.state.borrow_mut().ends();
                 return End::Quiet;
             };
             self.dispatch(thread);
@@ -209,6 +210,7 @@ impl Virtual {
         if let Some(t) = st.objs.thread_mut(thread) {
             t.run = Run::Done;
         }
+        st.exits(thread);
     }
 
     fn drop_coroutine(&self, thread: ObjId) {

@@ -94,4 +94,8 @@ impl crate::user::Engine for Virtual {
     fn totals(&self) -> crate::Counters {
         self.state.borrow().totals()
     }
+
+    fn settled(&self) {
+        self.state.borrow_mut().settled();
+    }
 }

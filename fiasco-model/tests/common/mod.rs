@@ -63,7 +63,11 @@ pub fn run<R: Send + 'static>(
     let report = Report::new();
     let mut m = Model::new(o).expect("a model");
     let r = report.clone();
-    m.boot(sigma0, move |_| root(r));
+    m.boot(sigma0, move |_| {
+        root(r);
+        // It has not exited: what it made stays in use.
+        kit::sleep();
+    });
     assert_eq!(m.run(1_000_000), End::Quiet, "log: {}", m.log());
     m.check().expect("tables agree");
     (m, report.take())
