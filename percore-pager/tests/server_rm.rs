@@ -201,7 +201,10 @@ fn detach_rows() {
         0
     );
     for page in 0..500 {
-        assert_eq!(fault(&mut rig, map, (0x100_0000 + page * PAGE) | 2).label, 0);
+        assert_eq!(
+            fault(&mut rig, map, (0x100_0000 + page * PAGE) | 2).label,
+            0
+        );
     }
     assert!(rig.info(root)[3] >= before + big);
     let cut = rm(&mut rig, map, &[1, 0x100_0000, big - PAGE, 1]);

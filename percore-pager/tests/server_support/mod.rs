@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
+pub mod cases;
 pub mod world;
 
 use std::collections::BTreeMap;
