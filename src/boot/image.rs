@@ -67,7 +67,9 @@ impl Image {
         }
         let mut sigma0 = finder.server(request.sigma0.as_ref(), &entry.sigma0, "sigma0")?;
         append(&mut sigma0.args, &request.sigma0_args.join(" "));
-        let roottask = finder.server(request.moe.as_ref(), &entry.roottask, "moe")?;
+        let mut roottask = finder.server(request.moe.as_ref(), &entry.roottask, "moe")?;
+        append(&mut roottask.args, &script_args(request)?);
+        append(&mut roottask.args, &request.roottask_args.join(" "));
 
         let mut modules = vec![kernel, sigma0, roottask];
         let mut scan = Vec::new();
@@ -142,6 +144,29 @@ impl Image {
         args.extend(["-append".into(), line.into()]);
         args.extend(["-initrd".into(), list.join(",").into()]);
         args
+    }
+}
+
+/// What the boot script of an entry marked `pagers` is told.
+fn script_args(request: &Request) -> Result<String, Error> {
+    let server = request.memory_server.as_deref();
+    if !request.entry.pagers {
+        return match server {
+            None => Ok(String::new()),
+            Some(_) => Err(Error::Usage(format!(
+                "entry '{}' has one memory server; expected entry[pagers] in its line for \
+                 --memory-server",
+                request.entry.name
+            ))),
+        };
+    }
+    match server.unwrap_or("ours") {
+        server @ ("ours" | "upstream") => {
+            Ok(format!("cores={} memory={server}", request.machine.cpus()))
+        }
+        other => Err(Error::Usage(format!(
+            "memory server '{other}'; expected ours or upstream"
+        ))),
     }
 }
 

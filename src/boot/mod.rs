@@ -65,6 +65,10 @@ pub struct Request {
     pub kernel_args: Vec<String>,
     /// Added to sigma0's command line.
     pub sigma0_args: Vec<String>,
+    /// Memory server of an entry whose boot script takes it: `ours` or `upstream`.
+    pub memory_server: Option<String>,
+    /// Added to the root task's command line.
+    pub roottask_args: Vec<String>,
     /// Added to QEMU's command line.
     pub qemu_args: Vec<OsString>,
     /// Directories to search before all others.
@@ -82,6 +86,8 @@ impl Request {
             kernel: None,
             kernel_args: Vec::new(),
             sigma0_args: Vec::new(),
+            memory_server: None,
+            roottask_args: Vec::new(),
             qemu_args: Vec::new(),
             search_dirs: Vec::new(),
         }

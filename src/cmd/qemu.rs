@@ -66,6 +66,13 @@ pub struct Guest {
     /// Arguments to add to sigma0's command line; may be repeated.
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub sigma0_args: Vec<String>,
+    /// Memory server of an entry marked `pagers`: `ours` (percore-pager, the default) or `upstream`
+    /// (the root task).
+    #[arg(long, value_name = "WHICH")]
+    pub memory_server: Option<String>,
+    /// Arguments to add to the root task's command line; may be repeated.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub roottask_args: Vec<String>,
     /// One argument to add to QEMU's command line; may be repeated.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub qemu_arg: Vec<OsString>,
@@ -118,6 +125,8 @@ impl Guest {
         request.kernel = self.kernel.clone();
         request.kernel_args = self.append.clone();
         request.sigma0_args = self.sigma0_args.clone();
+        request.memory_server = self.memory_server.clone();
+        request.roottask_args = self.roottask_args.clone();
         request.qemu_args = self.qemu_arg.clone();
         request.search_dirs = list.search_dirs.clone();
         Ok(request)

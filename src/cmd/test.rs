@@ -1,6 +1,7 @@
 //! `percore test`: boots the entries that are tests and judges what they report.
 //!
-//! Each entry runs with each root pager and each number of CPUs. A run fails when the boot does not
+//! Each entry runs with each root pager and each number of CPUs; an entry marked `pagers` runs with
+//! each memory server instead, on the entry's own root pager. A run fails when the boot does not
 //! reach its sentinel, the report is not whole, or a test fails that conf/differences.toml does not
 //! list for that server. Then the two servers are compared, test by test.
 
@@ -41,6 +42,9 @@ pub(super) struct Args {
     /// Root pager: `ours`, `upstream`, `both`, a file, or `entry` for the entry's own.
     #[arg(long, default_value = BOTH, value_name = "WHICH")]
     sigma0: String,
+    /// Memory server for entries marked `pagers`: `ours`, `upstream` or `both`.
+    #[arg(long, default_value = BOTH, value_name = "WHICH")]
+    memory_server: String,
     /// Machine by name (conf/machines) or file.
     #[arg(long, value_name = "NAME|FILE")]
     machine: Option<String>,
@@ -105,10 +109,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         )));
     }
     let differences = Differences::read(&project.root().join("conf/differences.toml"))?;
-    let servers: Vec<&str> = match args.sigma0.as_str() {
-        BOTH => SERVERS.to_vec(),
-        one => vec![one],
-    };
+    fn arms(which: &str) -> Vec<&str> {
+        match which {
+            BOTH => SERVERS.to_vec(),
+            one => vec![one],
+        }
+    }
+    let (sigma0s, memories) = (arms(&args.sigma0), arms(&args.memory_server));
     let cpus: Vec<Option<u32>> = match (args.cpus.is_empty(), &args.machine) {
         (false, _) => args.cpus.iter().copied().map(Some).collect(),
         (true, None) => vec![Some(1), Some(4)],
@@ -125,14 +132,19 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
     for entry in entries {
         for &cpus in &cpus {
             let mut reports = Vec::new();
-            for &server in &servers {
+            for &server in if entry.pagers { &memories } else { &sigma0s } {
                 let mut guest = guest.clone();
                 guest.cpus = cpus;
-                guest.sigma0 = (server != "entry").then(|| server.to_owned());
+                if entry.pagers {
+                    guest.memory_server = Some(server.to_owned());
+                } else {
+                    guest.sigma0 = (server != "entry").then(|| server.to_owned());
+                }
                 let request = guest.request(entry, &list, &project)?;
                 let name = format!(
-                    "{} sigma0={server} machine={} cpus={} memory={}",
+                    "{} {}={server} machine={} cpus={} memory={}",
                     entry.name,
+                    if entry.pagers { "pager" } else { "sigma0" },
                     request.machine.name,
                     request.machine.cpus(),
                     request.machine.memory

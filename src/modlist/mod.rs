@@ -6,7 +6,9 @@
 //!
 //! - `expect=TEXT`: the log line that means success,
 //! - `timeout=SECONDS`: instead of the default,
-//! - `tap`: the entry is a test that prints TAP (`percore test --qemu` runs it).
+//! - `tap`: the entry is a test that prints TAP (`percore test --qemu` runs it),
+//! - `pagers`: its boot script takes `cores=` and `memory=` (the memory server) from the root task's
+//!   command line.
 
 mod line;
 mod parse;
@@ -83,6 +85,8 @@ pub struct Entry {
     pub timeout: Option<u64>,
     /// The guest prints TAP.
     pub tap: bool,
+    /// The boot script takes number of cores and memory server as arguments.
+    pub pagers: bool,
     /// First line that percore cannot honour: number and reason.
     unsupported: Option<(usize, String)>,
 }

@@ -161,6 +161,7 @@ impl Reader {
             expect: line.value("expect").map(str::to_owned),
             timeout,
             tap: line.has("tap"),
+            pagers: line.has("pagers"),
             unsupported,
         });
         self.place = Place::Entry;
