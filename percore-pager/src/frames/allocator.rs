@@ -125,6 +125,8 @@ impl<'a, P: Policy> Frames<'a, P> {
             if let Some(ix) = self.policy.take(order) {
                 if Ledger::SHORT.contains(&order.get()) {
                     self.ledger.claim_short(ix, order, owner);
+                } else if order == PageOrder::BLOCK {
+                    self.ledger.claim_block(ix, owner);
                 } else {
                     let span = Span::at(ix, order.frames());
                     self.ledger.change(span, Owner::Free, Owner::Tag(owner));
@@ -196,8 +198,9 @@ impl<'a, P: Policy> Frames<'a, P> {
     /// `DoubleFree`, `Foreign`, `NotOwner`.
     #[inline]
     pub fn free_one(&mut self, frame: FrameNo, owner: OwnerTag) -> Result<(), FreeError> {
-        let Some(ix) = self.ledger.release_one(frame, owner) else {
-            return self.free_one_of_block(frame, owner);
+        let ix = match self.ledger.release_one(frame, owner) {
+            Ok(ix) => ix,
+            Err(offset) => return self.free_one_of_more(offset, owner),
         };
         if self.policy.try_give_one(ix) {
             Ok(())
@@ -214,10 +217,12 @@ impl<'a, P: Policy> Frames<'a, P> {
         Err(FreeError::DoubleFree(self.window().frame(ix)))
     }
 
-    /// The same when the frame's own byte does not say that `owner` has it.
+    /// The same when the frame's own byte does not say that `owner` has it. The frame comes as its
+    /// distance from the window's base: that is what the caller has left of it.
     #[cold]
     #[inline(never)]
-    fn free_one_of_block(&mut self, frame: FrameNo, owner: OwnerTag) -> Result<(), FreeError> {
+    fn free_one_of_more(&mut self, offset: u64, owner: OwnerTag) -> Result<(), FreeError> {
+        let frame = FrameNo(self.window().base().0.wrapping_add(offset));
         self.free(Run::new(frame, 1).ok_or(FreeError::Foreign(frame))?, owner)
     }
 
@@ -239,9 +244,14 @@ impl<'a, P: Policy> Frames<'a, P> {
             if self.policy.try_give_block(ix) {
                 return Ok(());
             }
-            return self.free_span(Span::at(ix, Window::BLOCK));
+            return self.free_block_fully(ix);
         }
         self.free_order_fully(start, order, owner)
+    }
+
+    #[inline(never)]
+    fn free_block_fully(&mut self, start: FrameIx) -> Result<(), FreeError> {
+        self.free_run(start, PageOrder::BLOCK)
     }
 
     #[inline(never)]
@@ -254,7 +264,7 @@ impl<'a, P: Policy> Frames<'a, P> {
         if Ledger::SHORT.contains(&order.get())
             && let Some(ix) = self.ledger.release_short(start, order, owner)
         {
-            return self.free_span(Span::at(ix, order.frames()));
+            return self.free_run(ix, order);
         }
         let frames = u64::from(order.frames());
         self.free(
@@ -279,8 +289,16 @@ impl<'a, P: Policy> Frames<'a, P> {
         self.free_span(span)
     }
 
+    /// Gives the policy an aligned run that its owner had.
+    #[inline]
+    fn free_run(&mut self, start: FrameIx, order: PageOrder) -> Result<(), FreeError> {
+        if self.policy.give_order(start, order) {
+            return Ok(());
+        }
+        Err(FreeError::DoubleFree(self.window().frame(start)))
+    }
+
     /// Gives the policy frames that their owner had.
-    #[inline(never)]
     fn free_span(&mut self, span: Span) -> Result<(), FreeError> {
         if self.policy.give(span) {
             return Ok(());

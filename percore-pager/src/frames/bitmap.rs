@@ -46,6 +46,7 @@ unsafe impl Policy for Bitmap<'_> {
         self.0.window()
     }
 
+    #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         self.0.take(order)
     }
@@ -60,6 +61,11 @@ unsafe impl Policy for Bitmap<'_> {
 
     fn give(&mut self, span: Span) -> bool {
         self.0.give(span)
+    }
+
+    #[inline]
+    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+        self.0.give_order(start, order)
     }
 
     fn take_one(&mut self) -> Option<FrameIx> {

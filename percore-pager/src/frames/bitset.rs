@@ -79,9 +79,19 @@ impl<'a> BitSet<'a> {
     /// Puts `number` in; it may be there already.
     #[inline]
     pub fn insert(&mut self, number: u32) {
-        let mut at = number;
-        for level in 0..self.depth {
-            let word = &mut self.words[(self.starts[level as usize] + at / 64) as usize];
+        let word = &mut self.words[(number / 64) as usize];
+        let before = *word;
+        *word = before | 1 << (number % 64);
+        if before == 0 {
+            self.insert_above(number / 64);
+        }
+    }
+
+    /// Notes in the levels above that leaf `at` is no longer zero.
+    #[inline(never)]
+    fn insert_above(&mut self, mut at: u32) {
+        for start in self.starts.iter().take(self.depth as usize).skip(1) {
+            let word = &mut self.words[(start + at / 64) as usize];
             let before = *word;
             *word = before | 1 << (at % 64);
             if before != 0 {
@@ -94,9 +104,18 @@ impl<'a> BitSet<'a> {
     /// Takes `number` out; it may be out already.
     #[inline]
     pub fn remove(&mut self, number: u32) {
-        let mut at = number;
-        for level in 0..self.depth {
-            let word = &mut self.words[(self.starts[level as usize] + at / 64) as usize];
+        let word = &mut self.words[(number / 64) as usize];
+        *word &= !(1 << (number % 64));
+        if *word == 0 {
+            self.remove_above(number / 64);
+        }
+    }
+
+    /// Notes in the levels above that leaf `at` is zero.
+    #[inline(never)]
+    fn remove_above(&mut self, mut at: u32) {
+        for start in self.starts.iter().take(self.depth as usize).skip(1) {
+            let word = &mut self.words[(start + at / 64) as usize];
             *word &= !(1 << (at % 64));
             if *word != 0 {
                 return;

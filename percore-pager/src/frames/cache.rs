@@ -96,6 +96,15 @@ impl<P: Policy> Cached<P> {
         self.filled + u32::from(self.blocks_filled) * Window::BLOCK
     }
 
+    /// Its size.
+    pub fn shape(&self) -> CacheShape {
+        CacheShape {
+            depth: self.depth as u8,
+            batch: self.batch as u8,
+            blocks: self.blocks_depth,
+        }
+    }
+
     /// Changes the size; what is above it goes to the policy at once.
     pub fn reshape(&mut self, shape: CacheShape) {
         self.depth = u32::from(shape.depth);
@@ -260,6 +269,11 @@ unsafe impl<P: Policy> Policy for Cached<P> {
 
     fn give(&mut self, span: Span) -> bool {
         self.policy.give(span)
+    }
+
+    #[inline]
+    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+        self.policy.give_order(start, order)
     }
 
     fn take_one(&mut self) -> Option<FrameIx> {

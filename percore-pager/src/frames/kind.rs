@@ -98,6 +98,7 @@ unsafe impl Policy for OfKind<'_> {
         each!(self, policy => policy.window())
     }
 
+    #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         each!(self, policy => policy.take(order))
     }
@@ -112,6 +113,11 @@ unsafe impl Policy for OfKind<'_> {
 
     fn give(&mut self, span: Span) -> bool {
         each!(self, policy => policy.give(span))
+    }
+
+    #[inline]
+    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+        each!(self, policy => policy.give_order(start, order))
     }
 
     fn take_one(&mut self) -> Option<FrameIx> {

@@ -1,17 +1,21 @@
-//! Who has each frame: one byte a frame, and one a block.
+//! Who has each frame: a byte a frame, one a chunk of 64 frames, and one a block of 512.
 //!
 //! # Invariants
 //!
-//! * A frame's state is the OR of its own byte and its block's byte; at most one of them is not
-//!   zero. A block's byte is set when the whole block was given out (or is missing) as one, so
-//!   that runs of many blocks cost a byte a block and not one a frame.
+//! * A frame's state is the OR of its own byte, its chunk's and its block's; at most one of them is
+//!   not zero. A chunk's byte is set when the whole chunk was given out (or is missing) as a part
+//!   of one run, and a block's in the same way. So no run of a power of two has more than eight
+//!   words of bytes to write, up to a block, and longer runs have a byte a block.
 //! * 0 is free, 1..=253 an owner, 254 held (taken to be zeroed), 255 not there.
 //! * A policy or a cache above it has exactly the frames that are free here, except those that wait
 //!   zeroed.
+//! * A block is not there if and only if its byte says so. Then its line is [`NOWHERE`], and the
+//!   frames' bytes are never looked at: they may be another allocator's.
 //!
 //! The frames' bytes are the shared part (see [`memory`](super::memory)): bytes of a block that is
-//! handed over are all zero. The question "who has this frame" takes two loads.
+//! handed over are all zero. The rest is private.
 
+mod part;
 mod short;
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -19,12 +23,13 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use super::memory::{Memory, Need, as_u8, carve};
 use super::units::{FrameIx, FrameNo, OwnerTag, Span};
 use super::window::Window;
-use short::{all_words, fill_words};
 
 const FREE: u8 = 0;
 const HELD: u8 = 254;
 const ABSENT: u8 = 255;
 const BLOCK: u32 = Window::BLOCK;
+/// Frames of a chunk.
+const CHUNK: u32 = 64;
 
 /// Answer to "who has this frame".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,20 +66,57 @@ impl Owner {
     }
 }
 
+/// Where the owner bytes of a block's frames are: this address plus a frame's index.
+///
+/// A block that is there has its bytes in the shared part. So that a free of a single frame need
+/// not ask whether its block is there, one that is not has its bytes in [`NOWHERE`], which says
+/// that nobody has them.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+struct Line(*const AtomicU8);
+
+/// Bytes of blocks that are not there. Never written.
+static NOWHERE: [AtomicU64; BLOCK as usize / 8] = [const { AtomicU64::new(0) }; BLOCK as usize / 8];
+
+// SAFETY: it is the address of atomics, all of which can be used from any thread.
+unsafe impl Send for Line {}
+// SAFETY: as above.
+unsafe impl Sync for Line {}
+
+impl Line {
+    fn nowhere(block: usize) -> Self {
+        let bytes: *const AtomicU8 = NOWHERE.as_ptr().cast();
+        Line(bytes.wrapping_sub(block * BLOCK as usize))
+    }
+
+    /// `words` as lines.
+    fn carve(words: &mut [u64]) -> &mut [Line] {
+        const { assert!(size_of::<Line>() == 8 && align_of::<Line>() == 8) };
+        // SAFETY: a line has the size and alignment of a word and is valid with any bits, and the
+        // exclusive borrow is passed on.
+        unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Ledger<'a> {
     window: Window,
     words: &'a [AtomicU64],
     frames: &'a [AtomicU8],
+    /// One for each block, as the two below.
+    lines: &'a mut [Line],
+    /// Bits 8n to 8n + 7 of a block's word are the byte of its chunk n.
+    chunks: &'a mut [u64],
     blocks: &'a mut [u8],
 }
 
 impl<'a> Ledger<'a> {
     pub(super) const fn need(window: &Window) -> Need {
+        let blocks = window.blocks();
         Need {
             shared: window.frames() as usize / 8,
-            private: window.blocks().div_ceil(8) as usize,
+            private: 2 * blocks as usize + blocks.div_ceil(8) as usize,
         }
     }
 
@@ -84,9 +126,14 @@ impl<'a> Ledger<'a> {
             shared,
             mut private,
         } = memory;
-        let need = Self::need(&window);
-        let words = shared.get(..need.shared)?;
-        let blocks = &mut as_u8(carve(&mut private, need.private)?)[..window.blocks() as usize];
+        let words = shared.get(..Self::need(&window).shared)?;
+        let number = window.blocks() as usize;
+        let lines = Line::carve(carve(&mut private, number)?);
+        for (block, line) in lines.iter_mut().enumerate() {
+            *line = Line::nowhere(block);
+        }
+        let chunks = carve(&mut private, number)?;
+        let blocks = &mut as_u8(carve(&mut private, number.div_ceil(8))?)[..number];
         blocks.fill(ABSENT);
         // SAFETY: the bytes cover exactly the words, and an AtomicU8 needs less alignment. Both
         // are interior mutable, so the two views may exist side by side; both are used from the
@@ -96,6 +143,8 @@ impl<'a> Ledger<'a> {
             window,
             words,
             frames,
+            lines,
+            chunks,
             blocks,
         })
     }
@@ -108,19 +157,25 @@ impl<'a> Ledger<'a> {
     /// Who has `frame`.
     #[inline]
     pub(super) fn owner(&self, frame: FrameNo) -> Owner {
-        match self.window.index(frame) {
-            Some(ix) => Owner::from_state(self.state(ix)),
-            None => Owner::Absent,
-        }
+        let offset = frame.0.wrapping_sub(self.window.base().0);
+        Owner::from_state(self.state(offset))
     }
 
+    /// State of the frame with the index `offset`, absent if there is none.
     #[inline]
-    fn state(&self, ix: FrameIx) -> u8 {
+    fn state(&self, offset: u64) -> u8 {
+        let number = (offset / u64::from(BLOCK)) as usize;
         match (
-            self.frames.get(ix.0 as usize),
-            self.blocks.get((ix.0 / BLOCK) as usize),
+            self.lines.get(number),
+            self.chunks.get(number),
+            self.blocks.get(number),
         ) {
-            (Some(frame), Some(block)) => frame.load(Relaxed) | block,
+            (Some(line), Some(chunks), Some(block)) => {
+                // SAFETY: the frame is of this block, so its byte is where the line says.
+                let own = unsafe { &*line.0.wrapping_add(offset as usize) };
+                let chunk = (chunks >> chunk_shift(offset as u32)) as u8;
+                own.load(Relaxed) | chunk | block
+            }
             _ => ABSENT,
         }
     }
@@ -138,16 +193,26 @@ impl<'a> Ledger<'a> {
         frame.store(owner.get(), Relaxed);
     }
 
-    /// Index of `frame`, which is free from now on, if its byte says that `owner` has it.
+    /// Index of `frame`, which is free from now on, if its byte says that `owner` has it. Else, as
+    /// an error, what the index would be if it were a frame of the window.
     #[inline]
-    pub(super) fn release_one(&mut self, frame: FrameNo, owner: OwnerTag) -> Option<FrameIx> {
-        let ix = frame.0.wrapping_sub(self.window.base().0);
-        let byte = self.frames.get(ix as usize)?;
-        if byte.load(Relaxed) != owner.get() {
-            return None;
+    pub(super) fn release_one(&mut self, frame: FrameNo, owner: OwnerTag) -> Result<FrameIx, u64> {
+        let offset = frame.0.wrapping_sub(self.window.base().0);
+        let Some(line) = self.lines.get((offset / u64::from(BLOCK)) as usize) else {
+            return Err(offset);
+        };
+        // SAFETY: the frame is of this block, so its byte is where the line says. It is read as
+        // memory that is not shared, which takes an instruction less: the block is there, so only
+        // this allocator writes to its bytes, or the byte is one of NOWHERE's.
+        let (byte, found) = unsafe {
+            let byte = &*line.0.wrapping_add(offset as usize);
+            (byte, byte.as_ptr().read())
+        };
+        if found != owner.get() {
+            return Err(offset);
         }
         byte.store(FREE, Relaxed);
-        Some(FrameIx(ix as u32))
+        Ok(FrameIx(offset as u32))
     }
 
     /// Notes that `owner` has the block that begins at `ix`, which was free.
@@ -195,10 +260,6 @@ impl<'a> Ledger<'a> {
         (head, blocks.start as usize..blocks.end as usize, tail)
     }
 
-    fn block(number: usize) -> Span {
-        Span::at(FrameIx(number as u32 * BLOCK), BLOCK)
-    }
-
     /// `Err` with the first frame of `span`, and its state, that is not in the state `expected`.
     pub(super) fn expect(&self, span: Span, expected: Owner) -> Result<(), (FrameIx, Owner)> {
         let state = expected.state();
@@ -213,126 +274,77 @@ impl<'a> Ledger<'a> {
         self.expect_part(tail, state)
     }
 
-    /// The same for frames of one block.
-    fn expect_part(&self, part: Span, state: u8) -> Result<(), (FrameIx, Owner)> {
-        if part.is_empty() {
-            return Ok(());
-        }
-        let whole = self.blocks[(part.start.0 / BLOCK) as usize];
-        if whole != FREE {
-            let right = whole == state;
-            return if right {
-                Ok(())
-            } else {
-                Err((part.start, Owner::from_state(whole)))
-            };
-        }
-        let (before, words, after) = self.bytes_of(part);
-        let pattern = u64::from_ne_bytes([state; 8]);
-        let is = |byte: &AtomicU8| byte.load(Relaxed) == state;
-        let right = before.iter().all(is) && all_words(words, pattern) && after.iter().all(is);
-        if right {
-            Ok(())
-        } else {
-            self.first_other(part, state)
-        }
-    }
-
-    /// The bytes of a part: up to a word's boundary, whole words, the rest.
-    #[inline]
-    fn bytes_of(&self, part: Span) -> (&'a [AtomicU8], &'a [AtomicU64], &'a [AtomicU8]) {
-        let (start, end) = (part.start.0 as usize, part.end.0 as usize);
-        let first = start.next_multiple_of(8);
-        if first + 8 > end {
-            return (&self.frames[start..end], &[], &[]);
-        }
-        let last = end / 8 * 8;
-        (
-            &self.frames[start..first],
-            &self.words[first / 8..last / 8],
-            &self.frames[last..end],
-        )
-    }
-
-    #[cold]
-    fn first_other(&self, part: Span, state: u8) -> Result<(), (FrameIx, Owner)> {
-        for at in part.start.0..part.end.0 {
-            let found = self.frames[at as usize].load(Relaxed);
-            if found != state {
-                return Err((FrameIx(at), Owner::from_state(found)));
-            }
-        }
-        Ok(())
-    }
-
-    fn fill(&mut self, part: Span, state: u8) {
-        let (before, words, after) = self.bytes_of(part);
-        before.iter().for_each(|byte| byte.store(state, Relaxed));
-        fill_words(words, state);
-        after.iter().for_each(|byte| byte.store(state, Relaxed));
-    }
-
     /// Moves `span`, all of which is in the state `from`, to the state `to`.
     pub(super) fn change(&mut self, span: Span, from: Owner, to: Owner) {
         debug_assert!(self.expect(span, from).is_ok());
         let (from, to) = (from.state(), to.state());
         let (head, blocks, tail) = Self::cut(span);
         self.change_part(head, to);
-        if from == FREE || uniform(&self.blocks[blocks.clone()], from) {
-            self.blocks[blocks].fill(to);
-        } else {
-            for number in blocks {
-                if self.blocks[number] == FREE {
-                    self.fill(Self::block(number), FREE);
-                }
-                self.blocks[number] = to;
+        if from != FREE && !uniform(&self.blocks[blocks.clone()], from) {
+            blocks.clone().for_each(|number| self.gather(number));
+        }
+        if from == ABSENT || to == ABSENT {
+            for number in blocks.clone() {
+                self.set_there(number, to != ABSENT);
             }
         }
+        self.blocks[blocks].fill(to);
         self.change_part(tail, to);
     }
 
-    /// The same for a part of a block.
-    fn change_part(&mut self, part: Span, to: u8) {
-        if part.is_empty() {
-            return;
-        }
-        let number = (part.start.0 / BLOCK) as usize;
-        let whole = core::mem::replace(&mut self.blocks[number], FREE);
-        if whole != FREE {
-            // Part of a block that was given out as one: from now on each frame for itself.
-            self.fill(Self::block(number), whole);
-        }
-        self.fill(part, to);
+    /// Notes whether a block is there.
+    fn set_there(&mut self, number: usize, there: bool) {
+        self.lines[number] = if there {
+            Line(self.frames.as_ptr())
+        } else {
+            Line::nowhere(number)
+        };
     }
 
     /// Calls `visit` with each frame of `span` and its state.
     pub(super) fn for_each(&self, span: Span, mut visit: impl FnMut(FrameIx, Owner)) {
         for ix in span.start.0..span.end.0 {
-            let ix = FrameIx(ix);
-            visit(ix, Owner::from_state(self.state(ix)));
+            let state = self.state(u64::from(ix));
+            visit(FrameIx(ix), Owner::from_state(state));
         }
     }
 
-    /// The first frame both of whose bytes are set, which must not be. Where the block is absent,
-    /// the frames' bytes may be another allocator's.
+    /// The first frame that breaks an [invariant](self).
     pub(super) fn contradiction(&self) -> Option<FrameIx> {
+        let number = |ix: u32| (ix / BLOCK) as usize;
         (0..self.window.frames())
             .find(|ix| {
-                let whole = self.blocks[(ix / BLOCK) as usize];
+                let (block, line) = (self.blocks[number(*ix)], self.lines[number(*ix)].0);
+                let chunk = self.chunk(*ix);
+                if block == ABSENT {
+                    return chunk != FREE || line != Line::nowhere(number(*ix)).0;
+                }
                 let own = self.frames[*ix as usize].load(Relaxed);
-                own != FREE && whole != FREE && whole != ABSENT
+                let set = [own, chunk, block].iter().filter(|b| **b != FREE).count();
+                set > 1 || line != self.frames.as_ptr()
             })
             .map(FrameIx)
     }
 }
 
+/// Where the byte of a frame's chunk is in the block's word of them.
+#[inline(always)]
+fn chunk_shift(ix: u32) -> u32 {
+    ix / CHUNK % 8 * 8
+}
+
+/// Eight bytes of `state`.
+#[inline(always)]
+fn pattern(state: u8) -> u64 {
+    u64::from_ne_bytes([state; 8])
+}
+
 /// Whether all `bytes` are `byte`; eight at a time.
 fn uniform(bytes: &[u8], byte: u8) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
-    let pattern = u64::from_ne_bytes([byte; 8]);
     words
         .iter()
-        .all(|word| u64::from_ne_bytes(*word) == pattern)
+        .all(|word| u64::from_ne_bytes(*word) == pattern(byte))
         && rest.iter().all(|found| *found == byte)
 }
 

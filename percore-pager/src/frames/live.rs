@@ -21,7 +21,7 @@
 use core::sync::atomic::AtomicU64;
 
 use super::allocator::Frames;
-use super::cache::Cached;
+use super::cache::{CacheShape, Cached};
 use super::error::SwitchError;
 use super::kind::{Kind, OfKind};
 use super::memory::Memory;
@@ -153,6 +153,11 @@ impl<'a> Live<'a> {
             .map(|c| c.new.policy.kind())
     }
 
+    /// Whether a change, or the undoing of one, is under way: [`Self::step`] has something to do.
+    pub fn is_moving(&self) -> bool {
+        self.change.is_some()
+    }
+
     /// Gives the change up: the following steps undo it. `false` when none is under way.
     pub fn abandon(&mut self) -> bool {
         match &mut self.change {
@@ -258,6 +263,7 @@ unsafe impl Policy for Live<'_> {
         self.old.policy.window()
     }
 
+    #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         self.either(|policy| policy.take(order))
     }
@@ -297,6 +303,14 @@ unsafe impl Policy for Live<'_> {
             .into_iter()
             .filter(|(part, _)| !part.is_empty())
             .all(|(part, new)| self.seat(new).give(part))
+    }
+
+    #[inline]
+    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+        if self.change.is_none() {
+            return self.old.policy.give_order(start, order);
+        }
+        self.give(Span::at(start, order.frames()))
     }
 
     fn take_one(&mut self) -> Option<FrameIx> {
@@ -371,10 +385,27 @@ unsafe impl Policy for Live<'_> {
 pub trait Reshape<'a>: Policy {
     /// The policy that can be replaced.
     fn live(&mut self) -> &mut Live<'a>;
+
+    /// The same, to ask it.
+    fn live_ref(&self) -> &Live<'a>;
+
+    /// The size of the cache in front; [`CacheShape::OFF`] where there is none.
+    fn cache(&self) -> CacheShape {
+        CacheShape::OFF
+    }
+
+    /// Changes the size of the cache; `false` where there is none.
+    fn set_cache(&mut self, _shape: CacheShape) -> bool {
+        false
+    }
 }
 
 impl<'a> Reshape<'a> for Live<'a> {
     fn live(&mut self) -> &mut Live<'a> {
+        self
+    }
+
+    fn live_ref(&self) -> &Live<'a> {
         self
     }
 }
@@ -382,6 +413,19 @@ impl<'a> Reshape<'a> for Live<'a> {
 impl<'a> Reshape<'a> for Cached<Live<'a>> {
     fn live(&mut self) -> &mut Live<'a> {
         self.policy_mut()
+    }
+
+    fn live_ref(&self) -> &Live<'a> {
+        self.policy()
+    }
+
+    fn cache(&self) -> CacheShape {
+        self.shape()
+    }
+
+    fn set_cache(&mut self, shape: CacheShape) -> bool {
+        self.reshape(shape);
+        true
     }
 }
 
@@ -407,5 +451,10 @@ impl<'a, P: Reshape<'a>> Frames<'_, P> {
     /// See [`Live::abandon`].
     pub fn abandon_switch(&mut self) -> bool {
         self.policy.live().abandon()
+    }
+
+    /// See [`Reshape::set_cache`].
+    pub fn reshape_cache(&mut self, shape: CacheShape) -> bool {
+        self.policy.set_cache(shape)
     }
 }

@@ -51,6 +51,12 @@ pub unsafe trait Policy {
     #[must_use = "frames that were not accepted are lost"]
     fn give(&mut self, span: Span) -> bool;
 
+    /// Adds the aligned run of `order` at `start`. See [`Self::give`].
+    #[must_use = "frames that were not accepted are lost"]
+    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+        self.give(Span::at(start, order.frames()))
+    }
+
     /// Takes a single frame.
     fn take_one(&mut self) -> Option<FrameIx> {
         self.take(PageOrder::FRAME)

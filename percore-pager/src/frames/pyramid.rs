@@ -26,8 +26,8 @@ pub(super) struct Pyramid<'a> {
     /// Wholly free groups of blocks, and how many.
     whole: BitSet<'a>,
     whole_count: u32,
-    /// Blocks that are in, in the lower tier.
-    broken: BitSet<'a>,
+    /// A bit for each block: it is in, in the lower tier.
+    broken: &'a mut [u64],
     /// Blocks between that 1 GiB boundary and the window's base.
     skew: u32,
 }
@@ -41,7 +41,7 @@ impl<'a> Pyramid<'a> {
         let groups = Self::groups(window);
         let lower = Tier::need(window.blocks());
         let upper = Tier::need(groups);
-        let sets = BitSet::need(groups) + BitSet::need(window.blocks());
+        let sets = BitSet::need(groups) + window.blocks().div_ceil(64) as usize;
         Need {
             shared: lower.shared,
             private: lower.private + upper.private + upper.shared + sets,
@@ -58,7 +58,7 @@ impl<'a> Pyramid<'a> {
             blocks: Tier::new(groups, super::memory::as_shared(lines), &mut private)?,
             whole: BitSet::new(groups, &mut private)?,
             whole_count: 0,
-            broken: BitSet::new(window.blocks(), &mut private)?,
+            broken: super::memory::carve(&mut private, window.blocks().div_ceil(64) as usize)?,
             skew: window.skew() / GROUP,
         })
     }
@@ -85,8 +85,7 @@ impl<'a> Pyramid<'a> {
 
     /// Takes a free block.
     pub(super) fn take_block(&mut self) -> Option<u32> {
-        let unit = self.blocks.try_take_one();
-        if let Some(unit) = unit.or_else(|| self.blocks.take_one()) {
+        if let Some(unit) = self.blocks.take_one() {
             return Some(unit - self.skew);
         }
         let group = self.whole.first()?;
@@ -96,7 +95,7 @@ impl<'a> Pyramid<'a> {
 
     /// Takes a run of `order` (0..=8) from a block that was just taken.
     pub(super) fn open_taking(&mut self, block: u32, order: u32) -> u32 {
-        self.broken.insert(block);
+        self.set_broken(block, true);
         self.frames.open_taking(block, order)
     }
 
@@ -127,19 +126,19 @@ impl<'a> Pyramid<'a> {
     /// Makes a block that was just taken one whose frames are given out one by one.
     fn open(&mut self, block: u32) {
         self.frames.open(block);
-        self.broken.insert(block);
+        self.set_broken(block, true);
     }
 
     fn give_block(&mut self, block: u32) -> bool {
         let unit = block + self.skew;
-        if self.blocks.try_give_one(unit) {
-            return true;
+        match self.blocks.give_one(unit) {
+            Given::Done => true,
+            given => self.gave_unit(unit, 0, given),
         }
-        let given = self.blocks.give_one(unit);
-        self.gave_unit(unit, 0, given)
     }
 
     /// Follows up a give to the upper tier.
+    #[inline(never)]
     fn gave_unit(&mut self, unit: u32, order: u32, given: Given) -> bool {
         let group = unit / GROUP;
         match given {
@@ -180,24 +179,42 @@ impl<'a> Pyramid<'a> {
     }
 
     pub(super) fn give_one(&mut self, frame: FrameIx) -> bool {
-        let given = self.frames.give_one(frame.0);
-        self.gave_frame(frame.0, 0, given)
+        match self.frames.give_one(frame.0) {
+            Given::Done => true,
+            given => self.gave_frame(frame.0, 0, given),
+        }
+    }
+
+    /// Gives back the aligned run of `order` at `start`.
+    #[inline]
+    pub(super) fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+        if order < PageOrder::BLOCK {
+            return match self.frames.give(start.0, order.get()) {
+                Given::Done => true,
+                given => self.gave_frame(start.0, order.get(), given),
+            };
+        }
+        if order == PageOrder::BLOCK && self.frames.is_out(start.0 / GROUP) {
+            return self.give_block(start.0 / GROUP);
+        }
+        self.give(Span::at(start, order.frames()))
     }
 
     /// Follows up a give to the lower tier.
+    #[inline(never)]
     fn gave_frame(&mut self, frame: u32, order: u32, given: Given) -> bool {
         let block = frame / GROUP;
         match given {
             Given::Done => true,
             Given::Twice => false,
             Given::Whole => {
-                self.broken.remove(block);
+                self.set_broken(block, false);
                 self.give_block(block)
             }
             Given::Out if self.block_is_free(block) => false,
             Given::Out => {
                 self.frames.split(block);
-                self.broken.insert(block);
+                self.set_broken(block, true);
                 match self.frames.give(frame, order) {
                     Given::Out => false,
                     given => self.gave_frame(frame, order, given),
@@ -207,6 +224,7 @@ impl<'a> Pyramid<'a> {
     }
 
     /// Takes an aligned run of `order`.
+    #[inline]
     pub(super) fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         let order = order.get();
         if order < GROUP_ORDER {
@@ -305,12 +323,31 @@ impl<'a> Pyramid<'a> {
                 .all(|block| self.frames.free_in(block) == 0)
     }
 
+    /// Notes whether `block` is in, in the lower tier.
+    #[inline]
+    fn set_broken(&mut self, block: u32, broken: bool) {
+        let word = &mut self.broken[(block / 64) as usize];
+        *word = *word & !(1 << (block % 64)) | u64::from(broken) << (block % 64);
+    }
+
+    /// The first broken block in `from..to`, which is at most 1 GiB: eight or nine words.
+    fn next_broken(&self, from: u32, to: u32) -> Option<u32> {
+        let mut bits = u64::MAX << (from % 64);
+        let found = (from / 64..to.div_ceil(64)).find_map(|word| {
+            bits &= self.broken[word as usize];
+            let found = (bits != 0).then(|| word * 64 + bits.trailing_zeros());
+            bits = u64::MAX;
+            found
+        });
+        found.filter(|block| *block < to)
+    }
+
     /// The broken blocks of a piece.
     fn broken_in(&self, piece: Piece) -> impl Iterator<Item = u32> {
         let end = (piece.start.0 + piece.order.frames()) / GROUP;
         let mut at = piece.start.0 / GROUP;
         core::iter::from_fn(move || {
-            let block = self.broken.next_within(at, end)?;
+            let block = self.next_broken(at, end)?;
             at = block + 1;
             Some(block)
         })
@@ -318,16 +355,13 @@ impl<'a> Pyramid<'a> {
 
     pub(super) fn give(&mut self, span: Span) -> bool {
         let skew = self.window.skew();
-        let block = span.start.0 / GROUP;
-        if span.frames() == GROUP && span.start.0.is_multiple_of(GROUP) && self.frames.is_out(block)
-        {
-            return self.give_block(block);
-        }
         let frames = span.frames();
-        if frames < GROUP && frames.is_power_of_two() && span.start.0.is_multiple_of(frames) {
-            let order = frames.trailing_zeros();
-            let given = self.frames.give(span.start.0, order);
-            return self.gave_frame(span.start.0, order, given);
+        if frames <= GROUP && frames.is_power_of_two() && span.start.0.is_multiple_of(frames) {
+            let block = span.start.0 / GROUP;
+            if frames < GROUP || self.frames.is_out(block) {
+                let order = PageOrder::holding(frames).unwrap_or(PageOrder::FRAME);
+                return self.give_order(span.start, order);
+            }
         }
         pieces(span, skew).all(|piece| self.is_taken(piece))
             && pieces(span, skew).all(|piece| self.give_piece(piece))
@@ -342,11 +376,11 @@ impl<'a> Pyramid<'a> {
         }
         let block = piece.start.0 / GROUP;
         let end = block + piece.order.frames() / GROUP;
-        while let Some(block) = self.broken.next_within(block, end) {
+        while let Some(block) = self.next_broken(block, end) {
             if !self.frames.absorb(block) {
                 return false;
             }
-            self.broken.remove(block);
+            self.set_broken(block, false);
         }
         let unit = block + self.skew;
         if order < 2 * GROUP_ORDER {

@@ -163,6 +163,14 @@ unsafe impl Policy for Slab<'_> {
         true
     }
 
+    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+        if !self.pyramid.give_order(start, order) {
+            return false;
+        }
+        self.sync_span(Span::at(start, order.frames()));
+        true
+    }
+
     fn give_one(&mut self, frame: FrameIx) -> bool {
         if !self.pyramid.give_one(frame) {
             return false;

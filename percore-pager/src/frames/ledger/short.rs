@@ -1,31 +1,57 @@
-//! Runs of a power of two inside one block, the sizes that are allocated most: whole words of bytes,
-//! several for each branch, and nothing to cut up.
+//! Runs of a power of two inside one block, the sizes that are allocated most. They are aligned, so
+//! each is a part of a word of frames' bytes, whole words of them, or a part of the block's word of
+//! chunks' bytes.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::AtomicU64;
 
 use super::super::memory::{load, store};
 use super::super::units::{FrameIx, FrameNo, OwnerTag, PageOrder};
-use super::{BLOCK, FREE, Ledger};
+use super::{BLOCK, CHUNK, FREE, Ledger, chunk_shift, pattern};
+
+/// The bytes of an aligned run of `1 << order` (at most 4) bytes in a word, the first of which begins
+/// at bit `shift`.
+#[inline(always)]
+fn bytes(order: u32, shift: u32) -> u64 {
+    (u64::MAX >> (64 - (8 << order))) << shift
+}
 
 impl Ledger<'_> {
+    /// Orders of runs that lie in one block.
+    pub(in super::super) const SHORT: core::ops::Range<u32> = 0..PageOrder::BLOCK.get();
+    /// Order of a run that has a word of frames' bytes, and of one that is a chunk.
+    const WORD: u32 = 3;
+    const CHUNK: u32 = CHUNK.trailing_zeros();
+
     /// Notes that `owner` has the aligned run of `order` (see [`Self::SHORT`]) at `ix`, which was
     /// free.
     #[inline]
     pub(in super::super) fn claim_short(&mut self, ix: FrameIx, order: PageOrder, owner: OwnerTag) {
-        if order < Self::WORD {
-            let bytes = ix.0 as usize..(ix.0 + order.frames()) as usize;
-            let bytes = self.frames[bytes].iter();
-            return bytes.for_each(|byte| byte.store(owner.get(), Relaxed));
+        let (at, order) = (ix.0, order.get());
+        let own = pattern(owner.get());
+        if order >= Self::CHUNK {
+            let mask = bytes(order - Self::CHUNK, chunk_shift(at));
+            if let Some(chunks) = self.chunks.get_mut((at / BLOCK) as usize) {
+                *chunks |= own & mask;
+            }
+            return;
         }
-        let first = ix.0 as usize / 8;
-        fill_words(
-            &self.words[first..first + order.frames() as usize / 8],
-            owner.get(),
-        );
+        let words = self.words.get(at as usize / 8..).unwrap_or_default();
+        if order < Self::WORD {
+            if let Some(word) = words.first() {
+                store(word, load(word) | own & bytes(order, at % 8 * 8));
+            }
+            return;
+        }
+        let all = |words: &[AtomicU64]| words.iter().for_each(|word| store(word, own));
+        match order - Self::WORD {
+            0 => all(words.first_chunk::<1>().map_or(&[], |words| words)),
+            1 => all(words.first_chunk::<2>().map_or(&[], |words| words)),
+            _ => all(words.first_chunk::<4>().map_or(&[], |words| words)),
+        }
     }
 
     /// Index of the aligned run of `order` (see [`Self::SHORT`]) at `start`, which is free from now
-    /// on, if it has words of bytes and they say that `owner` has it.
+    /// on, if the bytes that are its own alone say that `owner` has it.
     #[inline]
     pub(in super::super) fn release_short(
         &mut self,
@@ -33,54 +59,41 @@ impl Ledger<'_> {
         order: PageOrder,
         owner: OwnerTag,
     ) -> Option<FrameIx> {
-        if order < Self::WORD {
-            return None;
-        }
         let offset = start.0.wrapping_sub(self.window.base().0);
-        let first = (offset / 8) as usize;
-        let words = self
-            .words
-            .get(first..)?
-            .get(..order.frames() as usize / 8)?;
-        let aligned = offset.is_multiple_of(u64::from(order.frames()));
-        // Where the block is not there, the bytes are another allocator's.
-        if !aligned
-            || self.blocks[first / (BLOCK as usize / 8)] != FREE
-            || !all_words(words, u64::from_ne_bytes([owner.get(); 8]))
-        {
+        let block = (offset / u64::from(BLOCK)) as usize;
+        // Where the block is not there, the frames' bytes are another allocator's.
+        if *self.blocks.get(block)? != FREE || offset & u64::from(order.frames() - 1) != 0 {
             return None;
         }
-        fill_words(words, FREE);
-        Some(FrameIx(offset as u32))
-    }
-
-    /// Orders of runs that lie in one block.
-    pub(in super::super) const SHORT: core::ops::Range<u32> = 0..PageOrder::BLOCK.get();
-    /// Order of the runs that have a word of bytes.
-    const WORD: PageOrder = match PageOrder::new(3) {
-        Some(order) => order,
-        None => PageOrder::FRAME,
-    };
-}
-
-/// Fills `words` with the byte `state`.
-#[inline]
-pub(super) fn fill_words(words: &[AtomicU64], state: u8) {
-    let pattern = u64::from_ne_bytes([state; 8]);
-    let (eights, rest) = words.as_chunks::<8>();
-    for eight in eights {
-        eight.iter().for_each(|word| store(word, pattern));
-    }
-    rest.iter().for_each(|word| store(word, pattern));
-}
-
-/// Whether all `words` are `pattern`; eight words for each branch.
-pub(super) fn all_words(words: &[AtomicU64], pattern: u64) -> bool {
-    let (eights, rest) = words.as_chunks::<8>();
-    let differ = |words: &[AtomicU64]| {
-        words
+        let (at, order) = (offset as u32, order.get());
+        let own = pattern(owner.get());
+        if order >= Self::CHUNK {
+            let chunks = self.chunks.get_mut(block)?;
+            let mask = bytes(order - Self::CHUNK, chunk_shift(at));
+            if (*chunks ^ own) & mask != 0 {
+                return None;
+            }
+            *chunks &= !mask;
+            return Some(FrameIx(at));
+        }
+        let words = self.words.get(at as usize / 8..)?;
+        if order < Self::WORD {
+            let word = words.first()?;
+            let (mask, found) = (bytes(order, at % 8 * 8), load(word));
+            if (found ^ own) & mask != 0 {
+                return None;
+            }
+            store(word, found & !mask);
+            return Some(FrameIx(at));
+        }
+        let words = words.get(..1 << (order - Self::WORD))?;
+        let differ = words
             .iter()
-            .fold(0, |differ, word| differ | load(word) ^ pattern)
-    };
-    eights.iter().all(|eight| differ(eight) == 0) && differ(rest) == 0
+            .fold(0, |differ, word| differ | load(word) ^ own);
+        if differ != 0 {
+            return None;
+        }
+        words.iter().for_each(|word| store(word, 0));
+        Some(FrameIx(at))
+    }
 }

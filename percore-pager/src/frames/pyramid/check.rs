@@ -28,12 +28,14 @@ impl Pyramid<'_> {
                 return Err(Fault::Summary);
             }
         }
-        if !self.whole.is_consistent() || !self.broken.is_consistent() {
+        if !self.whole.is_consistent() {
             return Err(Fault::Summary);
         }
         for block in 0..self.frames.groups() {
             let broken = !self.frames.is_out(block);
-            if self.broken.contains(block) != broken || (broken && self.block_is_free(block)) {
+            if self.next_broken(block, block + 1).is_some() != broken
+                || (broken && self.block_is_free(block))
+            {
                 return Err(Fault::Listed(block));
             }
         }

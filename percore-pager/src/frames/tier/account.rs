@@ -1,14 +1,16 @@
-//! Counts of free aligned runs by order, kept by one addition for most operations.
+//! Counts of free aligned runs by order, kept by two additions for each operation.
 //!
 //! Let `n(k)` be the number of free aligned runs of order k. Taking one unit whose largest free
 //! aligned run had order m makes `n(0)` to `n(m)` one less and changes nothing else. So it is
 //! enough to count down `changes[m]`, and `n(k)` is what all groups could have, plus the sum of
 //! `changes[k..]`. Taking a run of order o out of a free one of order m is the same for the
-//! orders o to m; below o, `n(k)` falls by `2^(o-k)`, which `changes[o-j] -= 2^(j-1)` sums to.
+//! orders o to m; below o, `n(k)` falls by `2^(o-k)`, that is by `2^(o-k) - 1` more, which is
+//! told by `sizes[o]`, the runs of order o given less those taken. All sums are modulo 2^32: the
+//! terms have no bounds, but what they sum to has.
 
 use super::super::memory::load;
 use super::runs::Runs;
-use super::{GROUP_ORDER, Given, LINE, Tier, bucket};
+use super::{CHANGES, GROUP_ORDER, Given, LINE, Tier, bucket, largest};
 
 /// The bits of a word at which an aligned run of order 0..=6 can start.
 const STARTS: [u64; 7] = [
@@ -24,6 +26,12 @@ const STARTS: [u64; 7] = [
 /// `1 << order` ones, for orders 0..=6.
 pub(super) fn ones(order: u32) -> u64 {
     u64::MAX >> (64 - (1 << order))
+}
+
+/// The bits of a word at which an aligned run of `order` (0..=6) can start.
+#[inline(always)]
+pub(super) fn starts_in(order: u32) -> u64 {
+    STARTS[order as usize % STARTS.len()]
 }
 
 /// The starts of free aligned runs of `order` (0..=6) in a word of free bits.
@@ -67,23 +75,35 @@ pub(super) fn reach_in_word(word: u64, bit: u32) -> Option<u32> {
     Some((bit ^ above).min(bit ^ below).ilog2())
 }
 
+/// Order of the largest free aligned run of a line around its word `word`, which is all free, as
+/// the words in `full` are (a bit each): they are to the line what bits are to a word.
+#[inline(always)]
+pub(super) fn reach_of_word(full: u64, word: u32) -> u32 {
+    // Beyond the line nothing is free, so there is a taken bit.
+    6 + reach_in_word(full, word).unwrap_or(0)
+}
+
 impl Tier<'_> {
     /// Number of free aligned runs of `order` (0..=8), when `whole` groups are free in the tier
     /// above.
     pub(in super::super) fn runs(&self, order: u32, whole: u32) -> u32 {
-        let all = i64::from(whole + self.inside) << (GROUP_ORDER - order);
-        (all + self.changes[order as usize..].iter().sum::<i64>()) as u32
+        let all = (whole + self.inside) << (GROUP_ORDER - order);
+        let changes = &self.changes[order as usize..];
+        let larger = (order + 1..=GROUP_ORDER).map(|size| {
+            let each = (1 << (size - order)) - 1;
+            self.sizes[size as usize].wrapping_mul(each)
+        });
+        let terms = changes.iter().copied().chain(larger);
+        terms.fold(all, u32::wrapping_add)
     }
 
-    /// Notes that a run of order `order` was taken (`sign` -1) from, or given (+1) to make, a
+    /// Notes that a run of order `order` was taken (`by` -1) from, or given (+1) to make, a
     /// free run of order `reach`.
-    pub(super) fn account(&mut self, order: u32, reach: u32, sign: i64) {
-        self.changes[reach as usize] += sign;
-        let mut by = sign;
-        for change in self.changes[..order as usize].iter_mut().rev() {
-            *change += by;
-            by += by;
-        }
+    #[inline]
+    pub(super) fn account(&mut self, order: u32, reach: u32, by: i32) {
+        let add = |count: &mut u32| *count = count.wrapping_add_signed(by);
+        add(&mut self.changes[reach as usize % CHANGES]);
+        add(&mut self.sizes[order as usize % CHANGES]);
     }
 
     /// Order of the largest free aligned run around the run of `order` at `unit`. Looks at the
@@ -97,8 +117,7 @@ impl Tier<'_> {
         }
         let own = ones(order.saturating_sub(6)) << (unit / 64 % LINE);
         let full = self.full_words(unit / super::GROUP) | own;
-        // The words of a line are to it what bits are to a word; beyond it nothing is free.
-        6 + reach_in_word(full, unit / 64 % LINE).unwrap_or(0)
+        reach_of_word(full, unit / 64 % LINE)
     }
 
     /// Bit n: word n of the group's line is all free.
@@ -111,41 +130,76 @@ impl Tier<'_> {
     /// The rest of `take_one`, when the buddy of the unit is free too: the word was `before`. The
     /// lowest free bit was taken, so the run around it begins with it.
     pub(super) fn took_from_run(&mut self, word: u32, before: u64, bit: u32) {
-        let reach = match reach_of_lowest(before, bit) {
-            Some(reach) => reach,
-            None => self.reach(word * 64, 6),
+        let group = word / LINE;
+        let most = largest(self.head(group));
+        let (reach, left) = match reach_of_lowest(before, bit) {
+            Some(reach) if reach < most => (reach, most),
+            Some(reach) => (reach, self.left(group, 0, most)),
+            None => {
+                let (full, word) = (self.full_words(group), word % LINE);
+                let reach = reach_of_word(full | 1 << word, word);
+                let more = reach < most || Runs::any_of_words(full, most);
+                (reach, most - u32::from(!more))
+            }
         };
-        self.changes[reach as usize] -= 1;
-        self.broke(word / LINE, reach);
+        self.account(0, reach, -1);
+        self.reclass(group, most, left);
     }
 
-    /// Follows up that `by` units of `group` were given and are now in a free run of order `reach`.
+    /// Order of the largest free run of a group that has lost a run of `order` out of one of its
+    /// largest, of order `largest`.
+    #[inline]
+    pub(super) fn left(&self, group: u32, order: u32, largest: u32) -> u32 {
+        if order < largest {
+            // The other half of the broken run is free still.
+            let more = if largest < 6 {
+                Runs::of(self.line(group)).any(largest)
+            } else {
+                Runs::any_of_words(self.full_words(group), largest)
+            };
+            return largest - u32::from(!more);
+        }
+        if order >= 6 {
+            let full = self.full_words(group);
+            if full != 0 {
+                return Runs::largest_of_words(full);
+            }
+        }
+        Runs::of(self.line(group)).largest()
+    }
+
+    /// Follows up that the free run of order `reach` was made in `group` by giving `by` units.
+    #[inline]
     pub(super) fn grew(&mut self, group: u32, by: i16, reach: u32) -> Given {
-        let largest = super::largest(self.head(group));
+        let head = self.head(group);
+        let most = largest(head);
         if reach == GROUP_ORDER {
-            self.classes.remove(largest, group);
+            self.classes.remove(most, group);
             self.close(group);
             return Given::Whole;
         }
-        self.recount(group, by);
-        if reach > largest {
-            self.reclass(group, largest, reach);
-        }
+        self.rehead(group, head, by, most.max(reach));
         Given::Done
     }
 
-    /// Follows up that a free run of order `reach` was broken in `group`: if it was of the
-    /// largest, the line is looked at for another.
-    pub(super) fn broke(&mut self, group: u32, reach: u32) {
-        let head = self.head(group);
-        let largest = super::largest(head);
-        if reach == largest {
-            let now = if bucket(head) == 0 {
-                0
-            } else {
-                Runs::of(self.line(group)).largest()
-            };
-            self.reclass(group, largest, now);
+    /// Records a group's free count, `by` more than `head` says, and the order of its largest
+    /// free run, and moves it between buckets and classes.
+    #[inline]
+    pub(super) fn rehead(&mut self, group: u32, head: u16, by: i16, most: u32) {
+        let after = head.wrapping_add_signed(by) & !super::MAX | (most as u16) << super::MAX_SHIFT;
+        self.set_head(group, after);
+        if largest(head) != most {
+            self.classes.relist(group, largest(head), most);
+        }
+        let (from, to) = (bucket(head), bucket(after));
+        if from == to {
+            return;
+        }
+        if self.hot / LINE != group {
+            self.buckets.relist(group, from, to);
+        } else if self.buckets.lowest().is_some_and(|lowest| lowest < to) {
+            // The hot group has been emptied so far that another is fuller now.
+            self.cool();
         }
     }
 }

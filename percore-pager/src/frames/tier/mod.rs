@@ -14,7 +14,7 @@
 //!   the lowest bucket that is not empty.
 //! * A group that is in and whose largest free aligned run has an order of 1..=8 is listed in
 //!   that class; others are in no class. So a run of any order is found without a search.
-//! * `changes` sums to the number of free aligned runs, see `account`.
+//! * `changes` and `sizes` sum to the number of free aligned runs, see `account`.
 //!
 //! # Why a hot word
 //!
@@ -36,7 +36,6 @@ use core::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
 pub(super) use place::Wrong;
 
-use super::bitset::BitSet;
 use super::memory::{Need, as_u16, carve, load, store};
 
 /// Units in a group.
@@ -87,7 +86,8 @@ pub(super) struct Tier<'a> {
     /// The hot word, and its group's head; dummies when there is none.
     hot_line: &'a AtomicU64,
     hot_head: &'a AtomicU16,
-    changes: [i64; CHANGES],
+    changes: [u32; CHANGES],
+    sizes: [u32; CHANGES],
     inside: u32,
     buckets: set::Sets<'a>,
     classes: set::Sets<'a>,
@@ -103,7 +103,7 @@ impl<'a> Tier<'a> {
     pub(super) const fn need(groups: u32) -> Need {
         Need {
             shared: groups as usize * LINE as usize,
-            private: groups.div_ceil(4) as usize + 16 * BitSet::need(groups),
+            private: groups.div_ceil(4) as usize + 2 * set::Sets::need(groups),
         }
     }
 
@@ -127,6 +127,7 @@ impl<'a> Tier<'a> {
             hot_line: &NO_LINE,
             hot_head: &NO_HEAD,
             changes: [0; CHANGES],
+            sizes: [0; CHANGES],
             inside: 0,
             buckets: set::Sets::new(groups, private)?,
             classes: set::Sets::new(groups, private)?,
@@ -201,7 +202,7 @@ impl<'a> Tier<'a> {
         store(self.hot_line, word & (word - 1));
         self.hot_head
             .store(self.hot_head.load(Relaxed) - 1, Relaxed);
-        self.changes[0] -= 1;
+        self.changes[0] = self.changes[0].wrapping_sub(1);
         Some(self.hot_unit + bit)
     }
 
@@ -215,7 +216,7 @@ impl<'a> Tier<'a> {
         }
         store(self.hot_line, word & (word - 1));
         self.hot_head.store(head - 1, Relaxed);
-        self.changes[reach as usize % CHANGES] -= 1;
+        self.account(0, reach, -1);
         Some(self.hot_unit + bit)
     }
 
@@ -231,7 +232,7 @@ impl<'a> Tier<'a> {
         self.hot_head
             .store(self.hot_head.load(Relaxed) - 1, Relaxed);
         if word >> (bit ^ 1) & 1 == 0 {
-            self.changes[0] -= 1;
+            self.account(0, 0, -1);
         } else {
             self.took_from_run(self.hot, word, bit);
         }
@@ -249,9 +250,8 @@ impl<'a> Tier<'a> {
             self.buckets.remove(bucket(self.head(group)), group);
             group
         };
-        let first = group * LINE;
-        let word = (first..first + LINE).find(|word| self.word(*word) != 0)?;
-        self.heat(word);
+        let word = self.line(group).iter().position(|word| load(word) != 0)?;
+        self.heat(group * LINE + word as u32);
         Some(())
     }
 
@@ -299,7 +299,7 @@ impl<'a> Tier<'a> {
         }
         store(line, word | 1 << (unit & 63));
         head.store(more, Relaxed);
-        self.changes[0] += 1;
+        self.changes[0] = self.changes[0].wrapping_add(1);
         true
     }
 
@@ -322,7 +322,7 @@ impl<'a> Tier<'a> {
         }
         store(line, after);
         head.store(more, Relaxed);
-        self.changes[reach as usize % CHANGES] += 1;
+        self.account(0, reach, 1);
         true
     }
 
@@ -342,42 +342,21 @@ impl<'a> Tier<'a> {
                 self.heat(word);
             }
         }
-        self.set_word(word, bits | 1 << bit);
-        if bits >> (bit ^ 1) & 1 == 0 {
-            self.recount(group, 1);
-            self.changes[0] += 1;
-            return Given::Done;
-        }
-        let reach = self.reach(unit, 0);
-        self.changes[reach as usize % CHANGES] += 1;
+        let after = bits | 1 << bit;
+        self.set_word(word, after);
+        let reach = match account::reach_in_word(after, bit) {
+            Some(reach) => reach,
+            None => self.reach(unit, 0),
+        };
+        self.account(0, reach, 1);
         self.grew(group, 1, reach)
-    }
-
-    /// Changes a group's free count and moves it between buckets.
-    #[inline]
-    fn recount(&mut self, group: u32, by: i16) {
-        let head = self.head(group);
-        let changed = head.wrapping_add_signed(by);
-        self.set_head(group, changed);
-        let (before, after) = (bucket(head), bucket(changed));
-        if before == after {
-            return;
-        }
-        if self.hot / LINE != group {
-            self.buckets.remove(before, group);
-            self.buckets.insert(after, group);
-        } else if self.buckets.lowest().is_some_and(|lowest| lowest < after) {
-            // The hot group has been emptied so far that another is fuller now.
-            self.cool();
-        }
     }
 
     /// Records the order of a group's largest free run and moves the group between classes;
     /// 0 and 9 are no classes.
     fn reclass(&mut self, group: u32, before: u32, after: u32) {
         if before != after {
-            self.classes.remove(before, group);
-            self.classes.insert(after, group);
+            self.classes.relist(group, before, after);
             self.set_head(group, self.head(group) & !MAX | (after as u16) << MAX_SHIFT);
         }
     }

@@ -1,18 +1,58 @@
 //! Runs of any order and place inside the groups of a tier.
 
-use super::account::{ones, starts};
-use super::{GROUP, Given, LINE, Tier, bucket};
+use core::sync::atomic::AtomicU64;
 
-impl Tier<'_> {
+use super::super::memory::{load, store};
+use super::account::{ones, reach_in_word, reach_of_word, starts};
+use super::runs::Runs;
+use super::{GROUP, GROUP_ORDER, Given, LINE, Tier, bucket, largest};
+
+impl<'a> Tier<'a> {
     /// Takes an aligned run of `order` (0..=8) from the groups that are in: of the fullest group
     /// for single units, else of one whose largest run is the smallest that will do.
+    #[inline(never)]
     pub(in super::super) fn take(&mut self, order: u32) -> Option<u32> {
         if order == 0 {
             return self.take_one();
         }
         let group = self.classes.first_from(order)?;
-        let unit = self.first_run(group, order)?;
-        self.take_at(unit, order);
+        let head = self.head(group);
+        let most = largest(head);
+        let line = self.line(group);
+        // One look at the line finds the run and, in most cases, what is the largest without it.
+        let (place, reach, left) = if order < 6 {
+            let runs = Runs::of(line);
+            let place = runs.first(order)?;
+            let reach = if order == most {
+                most
+            } else {
+                let (word, bit) = (place / 64, place % 64);
+                reach_in_word(load(&line[word as usize]), bit)
+                    .unwrap_or_else(|| reach_of_word(runs.full(), word))
+            };
+            let left = if reach < most {
+                most
+            } else if order == most {
+                runs.largest_but(order, place)
+            } else if runs.has_other(most, place) {
+                most
+            } else {
+                // The other half of the broken run is free still.
+                most - 1
+            };
+            (place, reach, Some(left))
+        } else {
+            let full = self.full_words(group);
+            let word = Runs::first_of_words(full, order)?;
+            let rest = full & !(ones(order - 6) << word);
+            let left = (rest != 0).then(|| Runs::largest_of_words(rest));
+            (word * 64, reach_of_word(full, word), left)
+        };
+        let unit = group * GROUP + place;
+        self.fill(unit, order, false);
+        self.account(order, reach, -1);
+        let left = left.unwrap_or_else(|| Runs::of(line).largest());
+        self.rehead(group, head, -(1 << order), left);
         Some(unit)
     }
 
@@ -71,14 +111,25 @@ impl Tier<'_> {
         (unit / 64..(unit + (1 << order)) / 64).all(|word| self.word(word) == u64::MAX)
     }
 
+    /// The words of the aligned run of `order` (6..=8) at `unit`.
+    #[inline(always)]
+    fn words(&self, unit: u32, order: u32) -> &'a [AtomicU64] {
+        let first = unit as usize / 64;
+        let words = self.lines.get(first..first + (1 << (order - 6)));
+        words.unwrap_or_default()
+    }
+
     /// Whether none of the aligned run of `order` (0..=8) at `unit` is free; its group is in.
+    #[inline]
     pub(in super::super) fn is_taken(&self, unit: u32, order: u32) -> bool {
         if order < 6 {
             return self.word(unit / 64) & ones(order) << (unit % 64) == 0;
         }
-        (unit / 64..(unit + (1 << order)) / 64).all(|word| self.word(word) == 0)
+        let words = self.words(unit, order).iter();
+        words.fold(0, |free, word| free | load(word)) == 0
     }
 
+    #[inline]
     fn fill(&mut self, unit: u32, order: u32, free: bool) {
         if order < 6 {
             let mask = ones(order) << (unit % 64);
@@ -86,21 +137,29 @@ impl Tier<'_> {
             self.set_word(unit / 64, if free { word | mask } else { word & !mask });
             return;
         }
-        for word in unit / 64..(unit + (1 << order)) / 64 {
-            self.set_word(word, if free { u64::MAX } else { 0 });
-        }
+        let value = if free { u64::MAX } else { 0 };
+        let words = self.words(unit, order).iter();
+        words.for_each(|word| store(word, value));
     }
 
     /// Takes the aligned run of `order` (0..=8) at `unit`, which is free and whose group is in.
     pub(in super::super) fn take_at(&mut self, unit: u32, order: u32) {
+        let group = unit / GROUP;
+        let head = self.head(group);
         let reach = self.reach(unit, order);
         self.fill(unit, order, false);
-        self.recount(unit / GROUP, -(1 << order));
         self.account(order, reach, -1);
-        self.broke(unit / GROUP, reach);
+        let most = largest(head);
+        let left = if reach == most {
+            self.left(group, order, most)
+        } else {
+            most
+        };
+        self.rehead(group, head, -(1 << order), left);
     }
 
     /// Gives back the aligned run of `order` (0..=8) at `unit`.
+    #[inline(never)]
     pub(in super::super) fn give(&mut self, unit: u32, order: u32) -> Given {
         if order == 0 {
             return self.give_one(unit);
@@ -112,8 +171,19 @@ impl Tier<'_> {
         if !self.is_taken(unit, order) {
             return Given::Twice;
         }
-        let reach = self.reach(unit, order);
-        self.fill(unit, order, true);
+        let reach = if order < 6 {
+            self.fill(unit, order, true);
+            reach_in_word(self.word(unit / 64), unit % 64)
+                .unwrap_or_else(|| reach_of_word(self.full_words(group), unit / 64 % LINE))
+        } else {
+            let word = unit / 64 % LINE;
+            let reach = reach_of_word(self.full_words(group) | ones(order - 6) << word, word);
+            // A group that goes out as a whole needs no bits.
+            if reach < GROUP_ORDER {
+                self.fill(unit, order, true);
+            }
+            reach
+        };
         self.account(order, reach, 1);
         self.grew(group, 1 << order, reach)
     }

@@ -8,6 +8,7 @@
 use core::sync::atomic::AtomicU64;
 
 use super::super::memory::load;
+use super::account::{ones, starts_in};
 use super::{GROUP, Tier};
 
 /// The runs of a line of 512 units, by order.
@@ -34,8 +35,7 @@ impl Tier<'_> {
         let unit = if order < 6 {
             Runs::of(self.line(group)).first(order)?
         } else {
-            let found = *of_words(self.full_words(group)).get(order as usize - 6)?;
-            (found != 0).then(|| found.trailing_zeros() * 64)?
+            Runs::first_of_words(self.full_words(group), order)? * 64
         };
         Some(group * GROUP + unit)
     }
@@ -70,9 +70,9 @@ impl Runs {
     #[inline]
     pub(super) fn largest(&self) -> u32 {
         // Where there is a run of an order, there is one of each lower order.
-        let [of3, of4, of5, of6, of7, of8] = self.rest.map(|runs| u32::from(runs != 0));
+        let [of3, of4, of5, of6, ..] = self.rest.map(|runs| u32::from(runs != 0));
         if of6 != 0 {
-            return 6 + of7 + of8;
+            return Self::largest_of_words(self.full());
         }
         if of3 != 0 {
             return 3 + of4 + of5;
@@ -81,14 +81,95 @@ impl Runs {
         u32::from(a | b | c | d != 0) + u32::from(self.fours[0] | self.fours[1] != 0)
     }
 
-    /// A run of `order` (1..=8): its first unit in the line.
+    /// Whether there is a run of `order` (1..=8).
     #[inline]
-    fn first(&self, order: u32) -> Option<u32> {
-        let (words, lanes): (&[u64], u32) = match order {
+    pub(super) fn any(&self, order: u32) -> bool {
+        self.words(order).0.iter().any(|word| *word != 0)
+    }
+
+    /// Bit n: word n is all free.
+    #[inline]
+    pub(super) fn full(&self) -> u64 {
+        self.rest[3]
+    }
+
+    /// Order of the largest run, of which some are all free: `full` has a bit for each of those.
+    #[inline]
+    pub(super) fn largest_of_words(full: u64) -> u32 {
+        let [_, of7, of8] = of_words(full);
+        6 + u32::from(of7 != 0) + u32::from(of8 != 0)
+    }
+
+    /// Whether there is a run of `order` (6..=8), of a line whose free words are `full`.
+    #[inline]
+    pub(super) fn any_of_words(full: u64, order: u32) -> bool {
+        full != 0 && Self::largest_of_words(full) >= order
+    }
+
+    /// The first word of a run of `order` (6..=8) in such a line.
+    #[inline]
+    pub(super) fn first_of_words(full: u64, order: u32) -> Option<u32> {
+        let found = *of_words(full).get(order as usize - 6)?;
+        (found != 0).then(|| found.trailing_zeros())
+    }
+
+    /// Order of the largest run when the one of `size` (1..=5) around `unit`, which is of the
+    /// largest, is gone; 0 when there is none of order 1.
+    #[inline(always)]
+    pub(super) fn largest_but(&self, size: u32, unit: u32) -> u32 {
+        let (word, bit) = (unit / 64, ((unit % 64) >> size) << size);
+        let gone = ones(size) << bit;
+        let own = |order: u32, lane: u32| (gone & starts_in(order)) << lane;
+        // Runs of orders above `size` there are none.
+        for order in [5, 4, 3] {
+            if self.rest[order as usize - 3] & !own(order, word) != 0 {
+                return order;
+            }
+        }
+        let mut fours = self.fours;
+        fours[word as usize / 4 % 2] &= !own(2, word % 4);
+        if fours[0] | fours[1] != 0 {
+            return 2;
+        }
+        let mut twos = self.twos;
+        twos[word as usize / 2 % 4] &= !own(1, word % 2);
+        u32::from(twos[0] | twos[1] | twos[2] | twos[3] != 0)
+    }
+
+    /// Whether there is a run of `order` (1..=8) other than the one around `unit`.
+    #[inline(always)]
+    pub(super) fn has_other(&self, order: u32, unit: u32) -> bool {
+        let word = unit / 64;
+        if order < 6 {
+            return self.largest_but(order, unit) >= order;
+        }
+        // From here on the bits are those of words.
+        let low = order - 6;
+        self.rest[order as usize % 9 - 3] & !(1 << ((word >> low) << low)) != 0
+    }
+
+    /// Where the runs of `order` (1..=8) are, and how many words share one.
+    #[inline(always)]
+    fn words(&self, order: u32) -> (&[u64], u32) {
+        match order {
             1 => (&self.twos, 2),
             2 => (&self.fours, 4),
-            _ => (self.rest.get(order as usize - 3..order as usize - 2)?, 8),
-        };
+            _ => {
+                let one = self.rest.get(order as usize - 3);
+                (one.map_or(&[], core::slice::from_ref), 8)
+            }
+        }
+    }
+
+    /// A run of `order` (1..=8): its first unit in the line.
+    #[inline]
+    pub(super) fn first(&self, order: u32) -> Option<u32> {
+        if let Some(runs) = self.rest.get(order.wrapping_sub(3) as usize) {
+            let at = runs.trailing_zeros();
+            // The word's number is in the low bits, and moves to where words are counted.
+            return (*runs != 0).then_some(at % 8 * 64 + (at & !7));
+        }
+        let (words, lanes) = self.words(order);
         let number = words.iter().position(|word| *word != 0)?;
         let at = words[number].trailing_zeros();
         let lane = at % lanes;
@@ -129,10 +210,34 @@ mod tests {
                 assert_eq!(first.is_some(), some, "{words:x?} {order}");
                 if let Some(start) = first {
                     assert!(start % (1 << order) == 0 && is_run(start, order));
+                    let but = start + random() as u32 % (1 << order);
+                    let others =
+                        (0..512 >> order).any(|n| n != start >> order && is_run(n << order, order));
+                    assert_eq!(runs.has_other(order, but), others, "{words:x?} {order}");
+                    assert!(
+                        runs.any(order) && (order < 6 || Runs::any_of_words(runs.full(), order))
+                    );
                     largest = order;
                 }
             }
             assert_eq!(runs.largest(), largest, "{words:x?}");
+            if let Some(start) = (1..=5)
+                .contains(&largest)
+                .then(|| runs.first(largest))
+                .flatten()
+            {
+                let gone = start..start + (1 << largest);
+                let left = (1..=largest).rev().find(|order| {
+                    let runs = (0..512 >> order).map(|n| n << order);
+                    runs.filter(|at| !gone.contains(at))
+                        .any(|at| is_run(at, *order))
+                });
+                assert_eq!(
+                    runs.largest_but(largest, start),
+                    left.unwrap_or(0),
+                    "{words:x?}"
+                );
+            }
         }
     }
 }
