@@ -52,11 +52,11 @@ pub(crate) fn check(st: &State) -> Result<(), String> {
         for (task, slot) in &o.caps {
             let cap = st.objs.task(*task).and_then(|t| t.cap(*slot));
             match cap {
-                Some(c) if c.obj == id => counted += u32::from(c.extra & COUNTED != 0),
+                Some(c) if c.obj == id => counted += i64::from(c.extra & COUNTED != 0),
                 _ => return Err(format!("{id}: {task} slot {slot:#x} does not name it")),
             }
         }
-        if counted != o.counted {
+        if counted - o.dropped != o.counted {
             return Err(format!(
                 "{id}: {counted} counted capabilities, {} noted",
                 o.counted

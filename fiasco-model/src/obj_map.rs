@@ -114,7 +114,7 @@ impl State {
         }
         if let Some(o) = self.objs.get_mut(cap.obj) {
             o.caps.push((task, slot));
-            o.counted += u32::from(cap.extra & COUNTED != 0);
+            o.counted += i64::from(cap.extra & COUNTED != 0);
         }
         self.charge(self.cost.cap);
         self.count().cap_maps += 1;
@@ -139,7 +139,7 @@ impl State {
         }
         if cap.extra & COUNTED != 0 {
             o.counted -= 1;
-            if o.counted == 0 {
+            if o.counted <= 0 {
                 self.revoke_all(cap.obj);
                 gone.push(cap.obj);
             }
@@ -153,6 +153,7 @@ impl State {
         };
         let caps = core::mem::take(&mut o.caps);
         o.counted = 0;
+        o.dropped = 0;
         for (task, slot) in caps {
             if let Some(t) = self.objs.task_mut(task) {
                 t.set_cap(slot, None);

@@ -95,8 +95,10 @@ pub(crate) struct Object {
     pub kind: Kind,
     /// Slots that name it: task and slot number.
     pub caps: Vec<(ObjId, u64)>,
-    /// How many of them count.
-    pub counted: u32,
+    /// How many of them count, less [`Self::dropped`].
+    pub counted: i64,
+    /// By how much the maker lowered the count.
+    pub dropped: i64,
     /// Who paid for it, and how much.
     pub paid: (QuotaId, u64),
     /// Set through the kernel debugger, for reports.
@@ -116,6 +118,7 @@ impl Objects {
             kind,
             caps: Vec::new(),
             counted: 0,
+            dropped: 0,
             paid,
             name: String::new(),
         })));

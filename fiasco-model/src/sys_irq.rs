@@ -9,6 +9,8 @@ use crate::state::State;
 use crate::thread::{From, Run};
 use crate::trace::What;
 
+/// Operation of a gate's own capability: lower the count of capabilities.
+const DEC_REFCNT: u64 = 0;
 /// Priority of interrupts in a sender queue.
 const IRQ_PRIO: u8 = 255;
 
@@ -185,8 +187,25 @@ impl State {
                 }
                 None => err(Errno::NoSys),
             },
+            DEC_REFCNT => self.drop_references(call),
             _ => err(Errno::NoSys),
         }
+    }
+
+    /// Lowers the count of a gate's capabilities, so that it goes with its users' last one and not
+    /// with its creator's. Nothing goes by this alone.
+    fn drop_references(&mut self, call: Call) -> Reply {
+        if call.tag.words() < 2 {
+            return err(Errno::Inval);
+        }
+        let Some(o) = self.objs.get_mut(call.obj) else {
+            return err(Errno::NoSys);
+        };
+        let by = call.utcb.mr(1) as i64;
+        o.counted = o.counted.wrapping_sub(by);
+        o.dropped = o.dropped.wrapping_add(by);
+        call.utcb.set_mr(0, o.counted as u64);
+        ok(1)
     }
 
     fn bind_gate(&mut self, call: Call) -> Reply {

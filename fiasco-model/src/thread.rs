@@ -178,6 +178,6 @@ impl Thread {
 
     /// Whether the thread can have messages at all.
     pub fn is_bound(&self) -> bool {
-        self.task.is_some() && !matches!(self.run, Run::Done)
+        self.task.is_some() && !matches!(self.run, Run::Done | Run::Dormant)
     }
 }
