@@ -4,7 +4,7 @@
 //! - [`msg`]: messages packed and unpacked as upstream's RPC does, on both sides;
 //! - [`varg`]: the argument lists of factory requests;
 //! - [`client`]: kernel objects and servers that a program calls;
-//! - [`server`]: the loop of a server;
+//! - [`server`]: the loop of a server; [`reply`]: answers that are sent later;
 //! - [`start`]: entry code for root tasks and for ordinary programs, and the L4Re environment;
 //! - [`log`], [`mod@panic`]: text on the log.
 //!
@@ -21,6 +21,7 @@ pub mod fault;
 pub mod log;
 pub mod msg;
 pub mod panic;
+pub mod reply;
 #[cfg(l4re)]
 mod rt;
 pub mod server;

@@ -87,6 +87,23 @@ unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
     unsafe { memcmp(a, b, n) }
 }
 
+/// Bytes before the NUL that ends a string.
+///
+/// # Safety
+/// The string is readable up to its NUL.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(text: *const u8) -> usize {
+    let mut n = 0;
+    // SAFETY: no byte before this one was the NUL. The empty asm is there as in `memcmp`.
+    while unsafe {
+        asm!("", options(nomem, nostack, preserves_flags));
+        *text.add(n) != 0
+    } {
+        n += 1;
+    }
+    n
+}
+
 /// Named by the precompiled core library; never called, since panics abort.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}

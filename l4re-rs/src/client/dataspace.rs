@@ -1,7 +1,7 @@
 //! Dataspaces: memory objects of a memory server.
 
-use l4_sys::item::SendItem;
-use l4_sys::{CapRights, Fpage, UtcbRef, proto};
+use l4_sys::item::{Received, SendItem};
+use l4_sys::{CapRights, Fpage, FpageType, Timeouts, UtcbRef, proto};
 
 use super::ipc;
 use crate::cap::{Cap, kind};
@@ -52,6 +52,52 @@ impl Cap<kind::Dataspace> {
             .u64(flags);
         // SAFETY: the caller's promise.
         unsafe { ipc::call_for_memory(self, seal(w)?, window) }.map(|_| ())
+    }
+
+    /// As [`Cap::map`], with times after which the request is given up, and tells how much came: the
+    /// log2 of the bytes that were sent, of which the kernel maps what fits the window.
+    ///
+    /// # Errors
+    /// As [`Cap::map`]; an IPC error when the server did not answer in time; `BadReply` when it sent no
+    /// memory.
+    ///
+    /// # Safety
+    /// Nothing that Rust uses lies in `window`.
+    pub unsafe fn map_within(
+        self,
+        (offset, spot): (u64, u64),
+        flags: u64,
+        window: Fpage,
+        timeouts: Timeouts,
+    ) -> Result<u32> {
+        let u = UtcbRef::current();
+        let w = Writer::new(u).u32(op::MAP).u64(offset).u64(spot).u64(flags);
+        // SAFETY: the caller's promise.
+        let tag = unsafe { ipc::call_within(self, seal(w)?, window, timeouts) }?;
+        match Reader::new(u, tag).item() {
+            Ok(Received::Mapped {
+                kind: FpageType::Memory,
+                order,
+                ..
+            }) => Ok(order),
+            _ => Err(Error::BadReply),
+        }
+    }
+
+    /// [`Cap::info`] with times after which the request is given up.
+    ///
+    /// # Errors
+    /// IPC errors; the server's.
+    pub fn info_within(self, timeouts: Timeouts) -> Result<Info> {
+        let u = UtcbRef::current();
+        let tag = seal(Writer::new(u).u32(op::INFO))?;
+        // SAFETY: no window: no memory is accepted.
+        let tag = unsafe { ipc::call_within(self, tag, Fpage::INVALID, timeouts) }?;
+        let mut r = Reader::new(u, tag);
+        match (r.u64(), r.u64()) {
+            (Ok(size), Ok(flags)) => Ok(Info { size, flags }),
+            _ => Err(Error::BadReply),
+        }
     }
 
     /// Makes `size` bytes at `offset` read as zero; the server may take the memory back.

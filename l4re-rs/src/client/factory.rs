@@ -6,8 +6,23 @@ use l4_sys::{CapRights, Fpage, UtcbRef, proto};
 use super::ipc;
 use crate::cap::{Cap, kind};
 use crate::error::{Error, Result};
-use crate::msg::Writer;
+use crate::msg::{Reader, Writer};
 use crate::varg::Arg;
+
+/// Answer of [`Cap::memory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The factory's limit.
+    pub quota: u64,
+    /// What is taken out of it.
+    pub reserved: u64,
+    /// The lesser of the limit and what the server had at the start.
+    pub present: u64,
+    /// What is used.
+    pub committed: u64,
+    /// What can still be had.
+    pub free: u64,
+}
 
 impl Cap<kind::Factory> {
     /// Creates an object of type `object` with `args` and receives its capability into `slot`.
@@ -22,6 +37,27 @@ impl Cap<kind::Factory> {
         }
         let tag = w.finish(proto::FACTORY).map_err(|_| Error::NoRoom)?;
         ipc::call_for_cap(self, tag, slot).map(|_| ())
+    }
+
+    /// Memory figures of a memory server's factory, in bytes.
+    ///
+    /// # Errors
+    /// The server's: the kernel's factory has none.
+    pub fn memory(self) -> Result<Memory> {
+        let u = UtcbRef::current();
+        let tag = Writer::new(u)
+            .u32(0)
+            .finish(proto::MEM_ALLOC)
+            .map_err(|_| Error::NoRoom)?;
+        let mut r = Reader::new(u, ipc::call(self, tag)?);
+        let mut next = || r.u64().map_err(|_| Error::BadReply);
+        Ok(Memory {
+            quota: next()?,
+            reserved: next()?,
+            present: next()?,
+            committed: next()?,
+            free: next()?,
+        })
     }
 
     fn create_kernel<K>(self, w: Writer, slot: Cap<K>) -> Result<()> {

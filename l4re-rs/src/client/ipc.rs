@@ -61,6 +61,35 @@ pub unsafe fn call_for_memory<K>(cap: Cap<K>, tag: MsgTag, window: Fpage) -> Res
     check(tag, utcb).map(|_| tag)
 }
 
+/// Calls `cap`, accepts memory into `window` unless that is [`Fpage::INVALID`], and gives up when the
+/// timeouts pass.
+///
+/// # Errors
+/// IPC errors, those of the timeouts among them, and the callee's.
+///
+/// # Safety
+/// Nothing that Rust uses lies in `window`.
+pub unsafe fn call_within<K>(
+    cap: Cap<K>,
+    tag: MsgTag,
+    window: Fpage,
+    timeouts: Timeouts,
+) -> Result<MsgTag> {
+    let utcb = UtcbRef::current();
+    utcb.set_bdr(0);
+    if window == Fpage::INVALID {
+        utcb.set_br(0, 0);
+    } else {
+        utcb.set_br(0, ITEM_MAP);
+        utcb.set_br(1, window.0);
+        utcb.set_br(2, 0);
+    }
+    // SAFETY: the caller's promise about the window.
+    let tag = unsafe { syscall::call(cap.idx(), tag, timeouts) };
+    utcb.set_br(0, 0);
+    check(tag, utcb).map(|_| tag)
+}
+
 /// Waits for a time without receiving anything.
 pub fn sleep(time: Timeout) {
     let timeouts = Timeouts::new(Timeout::NEVER, time);

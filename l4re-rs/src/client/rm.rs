@@ -90,6 +90,22 @@ impl Cap<kind::Rm> {
         Reader::new(u, tag).u64().map_err(|_| Error::BadReply)
     }
 
+    /// Keeps a range of addresses free: nothing is placed there unless it is asked to be.
+    ///
+    /// # Errors
+    /// `Refused(AddrNotAvail)` when something is there, `Refused(Inval)`.
+    pub fn reserve_area(self, start: u64, size: u64) -> Result<()> {
+        let tag = Writer::new(UtcbRef::current())
+            .u32(op::RESERVE_AREA)
+            .u64(start)
+            .u64(size)
+            .u32(0)
+            .u8(0)
+            .finish(proto::RM)
+            .map_err(|_| Error::NoRoom)?;
+        ipc::call(self, tag).map(|_| ())
+    }
+
     /// Detaches what lies in a range, one region a call. The result's label bits say what was
     /// done: 0 whole region, 1 head or tail, 2 split, 4 more regions are in the range.
     ///

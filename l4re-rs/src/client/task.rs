@@ -1,6 +1,6 @@
 //! Tasks: what is mapped where.
 
-use l4_sys::item::SendItem;
+use l4_sys::item::{ITEM_MAP, SendItem};
 use l4_sys::ops::task;
 use l4_sys::{CapRights, Fpage, MsgTag, UtcbRef, proto};
 
@@ -29,6 +29,35 @@ impl Cap<kind::Task> {
             .finish(proto::TASK)
             .map_err(|_| Error::NoRoom)?;
         ipc::call(self, tag)
+    }
+
+    /// Copies the capability in slot `from` of this task to slot `to` of it, counted: the object
+    /// lives as long as the copy, too. What was in `to` is replaced.
+    ///
+    /// # Errors
+    /// The kernel's; `Refused(NoMem)` when it has no memory for the slot.
+    pub fn copy<K>(self, from: Cap<K>, to: Cap<K>, rights: CapRights) -> Result<()> {
+        // For a capability the send base is the slot.
+        let base = to.idx().raw() | ITEM_MAP;
+        // SAFETY: object slots are no memory.
+        unsafe { self.map(self, from.fpage(rights), base) }.map(|_| ())
+    }
+
+    /// Gives this task memory of the kernel's at `area` (2^12 to below 2^21 bytes), which UTCBs can be
+    /// in.
+    ///
+    /// # Errors
+    /// The kernel's: `Refused(NoMem)`, `Refused(Exist)` when something is there.
+    ///
+    /// # Safety
+    /// When this is the caller's own task: nothing that Rust uses lies in `area`.
+    pub unsafe fn add_ku_mem(self, area: Fpage) -> Result<()> {
+        let tag = Writer::new(UtcbRef::current())
+            .u64(task::ADD_KU_MEM)
+            .u64(area.0)
+            .finish(proto::TASK)
+            .map_err(|_| Error::NoRoom)?;
+        ipc::call(self, tag).map(|_| ())
     }
 
     /// Takes away from all other tasks what they got, directly or not, from this task's `pages`

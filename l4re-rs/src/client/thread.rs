@@ -9,6 +9,9 @@ use crate::cap::{Cap, kind};
 use crate::error::{Error, Result};
 use crate::msg::Writer;
 
+/// Operation of gates and other objects: let references go.
+const DEC_REFCNT: u64 = 0;
+
 /// What a thread is bound to before it first runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
@@ -102,6 +105,23 @@ pub(super) fn bind_endpoint<K>(ep: Cap<K>, thread: Cap<kind::Thread>, label: u64
 }
 
 impl Cap<kind::Gate> {
+    /// Lets `count` references go that the kernel counts for this gate, the capabilities staying where
+    /// they are: how a server makes a gate live as long as its clients have it. Needs the server's
+    /// right. With the last reference gone the gate is deleted when the next capability for it is.
+    /// Returns how many are left.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn forget_references(self, count: u64) -> Result<u64> {
+        let u = UtcbRef::current();
+        let tag = Writer::new(u)
+            .u64(DEC_REFCNT)
+            .u64(count)
+            .finish(proto::KOBJECT)
+            .map_err(|_| Error::NoRoom)?;
+        ipc::call(self, tag).map(|_| u.mr(0))
+    }
+
     /// Binds the gate to another thread or label.
     ///
     /// # Errors

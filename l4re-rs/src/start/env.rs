@@ -79,6 +79,12 @@ impl Environment {
         CapIdx::from_slot(self.first_free_cap)
     }
 
+    /// First reply slot that the program may use; slots up to 2^18 exist.
+    #[must_use]
+    pub fn first_free_reply(&self) -> u32 {
+        self.first_free_reply_cap as u32
+    }
+
     /// The memory that holds the UTCBs of the task.
     #[must_use]
     pub fn utcb_area(&self) -> Fpage {
