@@ -77,6 +77,11 @@ pub trait Kernel {
         let _ = entry;
     }
 
+    /// Object number `entry`, which has no gate, has ended.
+    fn ended(&mut self, entry: u32) {
+        let _ = entry;
+    }
+
     /// No region shows object number `entry` any more: its gate is not to be kept alive for their
     /// sake (MOE-OBJ-10). This may be what ends the object. Also called where nothing was held.
     fn unhold(&mut self, entry: u32) {

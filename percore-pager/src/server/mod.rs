@@ -15,6 +15,7 @@ pub mod core;
 pub mod counters;
 mod dispatch;
 pub mod parked;
+pub mod shell;
 mod sweep;
 pub mod world;
 

@@ -9,6 +9,7 @@ use l4_sys::item::SendItem;
 use crate::engine::Kernel;
 use crate::engine::kernel::Foreign;
 use crate::engine::objects::Label;
+use crate::frames::FrameNo;
 
 /// See the [module](self). `entry` is an object's number in the thread's table, and so the number of
 /// its gate's slot.
@@ -68,6 +69,31 @@ pub trait World: Kernel {
     /// What that server answered; `BadProto` when it is none. `Again`: it was asked and has not answered
     /// yet, see below.
     fn foreign_size(&mut self, foreign: Foreign) -> Result<u64, Errno>;
+
+    /// Makes `size` bytes at `offset`, both multiples of a page, of a foreign dataspace appear in this
+    /// task, to be read and, with `execute`, fetched: from which frame on. They stay until
+    /// [`Kernel::ended`] is called for the object that [`World::shown`] was told. This takes the foreign
+    /// capability over, unless it answers `Again`.
+    ///
+    /// # Errors
+    ///
+    /// `Again` as for the others; what its server answered; `NoMem`.
+    fn show_foreign(
+        &mut self,
+        foreign: Foreign,
+        (offset, size): (u64, u64),
+        execute: bool,
+    ) -> Result<FrameNo, Errno> {
+        let _ = (offset, size, execute);
+        self.drop_foreign(foreign);
+        Err(Errno::NoEnt)
+    }
+
+    /// Object number `entry` is what begins at `start`, which [`World::show_foreign`] gave; `None`: it was
+    /// not used after all.
+    fn shown(&mut self, start: FrameNo, entry: Option<u32>) {
+        let _ = (start, entry);
+    }
 
     /// The dataspace of another thread of this server that a received label means: no capability
     /// came with it. `None` when it is no such label. It is given back with [`World::drop_foreign`].

@@ -42,6 +42,8 @@ impl Objects<'_> {
             entry.next = next;
             if entry.gate {
                 pool.kernel.drop_gate(at);
+            } else {
+                pool.kernel.ended(at);
             }
             self.condemned = at;
         }

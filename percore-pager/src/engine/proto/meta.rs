@@ -15,6 +15,8 @@ pub enum Class {
     Factory,
     /// A region map.
     RegionMap,
+    /// The pager's service capability: makes factories on cores.
+    Service,
     /// An object that is gone: nothing but this protocol (MOE-OBJ-09).
     Gone,
 }
@@ -37,6 +39,8 @@ const REGION_MAP: &[Interface] = &[
     (proto::EXCEPTION, b"N2L49ExceptionE\0"),
 ];
 
+const SERVICE: &[Interface] = &[(proto::FACTORY, b"N2L47FactoryE\0")];
+
 impl Class {
     /// Its interfaces, in the order in which they are listed.
     fn interfaces(self) -> &'static [Interface] {
@@ -44,6 +48,7 @@ impl Class {
             Class::Dataspace => DATASPACE,
             Class::Factory => FACTORY,
             Class::RegionMap => REGION_MAP,
+            Class::Service => SERVICE,
             Class::Gone => &[],
         }
     }

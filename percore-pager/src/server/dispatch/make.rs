@@ -77,7 +77,7 @@ impl<P: Policy, W: World> Core<'_, P, W> {
     }
 
     /// Frees an object that was just made and has nothing in it.
-    fn take_apart(&mut self, object: Object) {
+    pub(super) fn take_apart(&mut self, object: Object) {
         let pool = &mut self.pool;
         match object {
             Object::Factory(account) => slabs::close(pool, account),

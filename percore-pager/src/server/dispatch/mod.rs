@@ -5,6 +5,7 @@
 mod dataspace;
 mod exceptions;
 mod factory;
+mod foreign;
 mod make;
 mod peers;
 mod region_map;

@@ -66,6 +66,9 @@ impl<P: Policy, W: World> Core<'_, P, W> {
         (label, map): (Label, Ref<Map>),
         attach: Attach,
     ) -> Verdict {
+        if let Some(verdict) = self.attach_foreign(utcb, ticket, label, &attach) {
+            return verdict;
+        }
         let checked = self.check_attach(attach);
         let (place, flags, source, contents) = match checked {
             Ok(checked) => checked,

@@ -6,6 +6,7 @@ use l4re_rs::server::Incoming;
 use crate::engine::ds::Work;
 use crate::engine::kernel::Foreign;
 use crate::engine::objects::{Label, Private};
+use crate::engine::rm::{Contents, Place};
 
 /// Words of a message.
 const WORDS: usize = l4_sys::utcb::MESSAGE_REGISTERS;
@@ -19,6 +20,16 @@ pub(in crate::server) struct ForeignCopy {
     pub(in crate::server) to_offset: u64,
     pub(in crate::server) from_offset: u64,
     pub(in crate::server) size: u64,
+}
+
+/// A foreign dataspace that is to be attached.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Shown {
+    pub(in crate::server) factory: Label,
+    pub(in crate::server) map: Label,
+    pub(in crate::server) from: Foreign,
+    pub(in crate::server) place: Place,
+    pub(in crate::server) contents: Contents,
 }
 
 /// What a caller waits for.
@@ -48,6 +59,8 @@ pub(in crate::server) enum Call {
     Zero { made: Label },
     /// Attach memory of a region's own.
     Attach { map: Label, private: Private },
+    /// Attach a foreign dataspace as it is.
+    Show(Shown),
     /// Give back the pages of a region's own memory that was detached. The answer is known.
     Detach {
         own: Label,

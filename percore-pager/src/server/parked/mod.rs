@@ -14,8 +14,8 @@ use crate::frames::Policy;
 use super::core::{Core, Ticket, Turn, Verdict};
 use super::world::World;
 
-pub(super) use call::{Call, ForeignCopy, Saved};
-use step::Step;
+pub(super) use call::{Call, ForeignCopy, Saved, Shown};
+pub(super) use step::Step;
 
 /// Turns that a call waits at most for memory of objects that are ending. So many turns give back
 /// more than most threads have; somebody who makes objects end for ever keeps no caller waiting for ever.

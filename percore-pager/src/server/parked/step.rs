@@ -15,7 +15,7 @@ use super::call::{Call, ForeignCopy};
 
 /// How far a step brought a call.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(in crate::server) enum Step {
     /// To be stepped again.
     More,
     /// To be stepped again when objects that are ending have given memory back.
@@ -92,6 +92,7 @@ impl<P: Policy, W: World> Core<'_, P, W> {
                     Err(error) => Step::Done(Err(error)),
                 }
             }
+            Call::Show(shown) => self.show(*shown, utcb),
             Call::Detach {
                 own,
                 work,
@@ -160,6 +161,7 @@ impl<P: Policy, W: World> Core<'_, P, W> {
             Call::AskForeign(ForeignCopy { from, .. }) | Call::CopyForeign { from, .. } => {
                 self.pool.kernel.drop_foreign(from);
             }
+            Call::Show(shown) => self.pool.kernel.drop_foreign(shown.from),
             Call::Attach { private, .. } => private.stop(&mut self.objects, &mut self.pool),
             Call::Zero { made } => self.end(made),
             _ => {}

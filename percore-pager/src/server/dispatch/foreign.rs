@@ -1,0 +1,125 @@
+//! Attaching what another server has: how a loader puts boot files into a program's region map.
+//!
+//! Upstream's root task serves the boot files and the region map alike, so a loader attaches a file's
+//! read-only segments and the kernel information page as they are. When the region map is this
+//! server's, they are foreign here. They are mapped into this task once, and from there on faults get
+//! them like memory of our own; nothing is copied, and the page's clock runs.
+//!
+//! The in-task region mapper mirrors every attach of its program into this map, and wants exactly
+//! NoEnt for what is not ours (CL-15): it serves such regions itself. Its mirrored attaches have no name
+//! and a loader's have one; so only a region with a name, for reading, is attached here.
+
+use l4_sys::{Errno, MsgTag, PAGE_SIZE, UtcbRef};
+
+use crate::engine::ds;
+use crate::engine::objects::{Label, Object};
+use crate::engine::proto::rm::{self as message, Attach};
+use crate::engine::rm::{self, AttachFlags, Contents, Place, flag};
+use crate::frames::{FrameNo, Policy, Run};
+use crate::server::core::{Core, Ticket, Verdict};
+use crate::server::parked::{Call, Shown, Step};
+use crate::server::world::World;
+
+/// Largest region that shows a foreign dataspace.
+const LARGEST: u64 = 16 << 20;
+
+impl<P: Policy, W: World> Core<'_, P, W> {
+    /// Begins to attach a foreign dataspace; `None` when the request is for something else, or must be
+    /// refused as upstream refuses it.
+    pub(super) fn attach_foreign(
+        &mut self,
+        utcb: UtcbRef,
+        ticket: Ticket,
+        map: Label,
+        attach: &Attach,
+    ) -> Option<Verdict> {
+        attach.object.filter(|object| object.is_cap())?;
+        let flags = AttachFlags::new(attach.flags).ok()?;
+        let other = flags.has(flag::PAGER | flag::W) || flags.wants_own_memory();
+        if other || !flags.wants_object() || attach.name.as_bytes().is_empty() {
+            return None;
+        }
+        let place = Place::new(attach.start, attach.size, flags, attach.align).ok()?;
+        let factory = self.objects.parent(map)?;
+        if place.size() > LARGEST {
+            return None;
+        }
+        let from = self.pool.kernel.take_received(0).ok()?;
+        let contents = Contents {
+            backing: None,
+            offset: attach.offset,
+            client_cap: attach.client_cap,
+            backing_offset: attach.backing_offset,
+            flags: flags.region(),
+            name: attach.name,
+        };
+        let shown = Shown {
+            factory,
+            map,
+            from,
+            place,
+            contents,
+        };
+        Some(self.begin(Call::Show(shown), utcb, ticket))
+    }
+
+    /// A step of it. Whatever the other server refuses is NoEnt here.
+    pub(in crate::server) fn show(&mut self, it: Shown, utcb: UtcbRef) -> Step {
+        if self.objects.look(it.map).is_none() || !self.objects.has_room() {
+            self.pool.kernel.drop_foreign(it.from);
+            return Step::Done(Err(Errno::BadProto));
+        }
+        let part = (it.contents.offset & !(PAGE_SIZE - 1), it.place.size());
+        let execute = it.contents.flags & flag::X != 0;
+        match self.pool.kernel.show_foreign(it.from, part, execute) {
+            Err(Errno::Again) => Step::Asleep,
+            Err(_) => Step::Done(Err(Errno::NoEnt)),
+            Ok(start) => Step::Done(self.attach_shown(it, start, utcb)),
+        }
+    }
+
+    fn attach_shown(&mut self, it: Shown, start: FrameNo, utcb: UtcbRef) -> Result<MsgTag, Errno> {
+        let made = self.make_shown(&it, start);
+        let entry = made.map(|label| self.objects.number(label)).ok();
+        self.pool.kernel.shown(start, entry);
+        let label = made?;
+        let Some(Object::RegionMap(map)) = self.objects.look(it.map) else {
+            return Err(Errno::BadProto);
+        };
+        let backing = self
+            .objects
+            .add_user(&mut self.pool, label)
+            .ok_or(Errno::NoMem)?;
+        let offset = it.contents.offset % PAGE_SIZE;
+        let contents = Contents {
+            backing: Some(backing),
+            offset,
+            ..it.contents
+        };
+        let range = rm::attach(&mut self.pool, map, it.place, contents);
+        if range.is_err() {
+            // Its only user: this ends it.
+            self.objects.drop_user(&mut self.pool, backing);
+        }
+        message::answer_place(utcb, range?)
+    }
+
+    /// The object without a gate that stands for what is shown.
+    fn make_shown(&mut self, it: &Shown, start: FrameNo) -> Result<Label, Errno> {
+        let Some(Object::Factory(account)) = self.objects.look(it.factory) else {
+            return Err(Errno::NoMem);
+        };
+        let size = it.place.size();
+        let run = Run::new(start, size / PAGE_SIZE).ok_or(Errno::Inval)?;
+        let rights = it.contents.flags & flag::RIGHTS & !flag::W;
+        let object = ds::create_static(&mut self.pool, account, run, size, rights)?;
+        let object = Object::Dataspace(object);
+        match self.objects.insert(Some(it.factory), object, false) {
+            Some(label) => Ok(label),
+            None => {
+                self.take_apart(object);
+                Err(Errno::NoMem)
+            }
+        }
+    }
+}

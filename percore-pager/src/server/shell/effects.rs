@@ -1,0 +1,321 @@
+//! The world of a pager thread: system calls and accesses to its frames.
+//!
+//! Frame numbers are addresses of the program divided by 4096 (see [`Places`](super::place::Places)), so
+//! there is nothing to translate. Frames that clients have mapped are only touched by the functions of
+//! this file, with raw pointers: no Rust reference ever points into one.
+
+use core::fmt;
+
+use l4_sys::item::SendItem;
+use l4_sys::{CapIdx, CapRights, Errno, Fpage, MemRights, UtcbRef, mem};
+use l4re_rs::Cap;
+use l4re_rs::cap::kind;
+use l4re_rs::log::LineLog;
+
+use crate::engine::Kernel;
+use crate::engine::kernel::{BATCH, Block, Foreign, Place, Revoke};
+use crate::engine::objects::Label;
+use crate::frames::{FrameNo, Run};
+use crate::server::World;
+
+use super::fetch::{Fetch, Question};
+use super::place::FOREIGN_ORDER;
+use super::place::{Places, Slots};
+use super::windows::Windows;
+
+/// Receive buffers of a wait: single capabilities.
+pub const BUFFERS: usize = 2;
+/// Slots of the thread's own for received capabilities, from this one on, as many as a word has bits.
+const RECEIVED: u64 = 32;
+
+/// Where the number of a table entry is in a label's low half.
+const NUMBER_SHIFT: u32 = 4;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Effects {
+    worker: u32,
+    slots: Slots,
+    thread: Cap<kind::Thread>,
+    factory: Cap<kind::Factory>,
+    task: Cap<kind::Task>,
+    log: Cap<kind::Log>,
+    /// Slots for received capabilities that are in use, buffers included.
+    used: u64,
+    /// Which of them the buffers are.
+    buffers: [u32; BUFFERS],
+    /// Questions to other servers.
+    pub fetch: Fetch,
+    windows: Windows,
+}
+
+/// What [`Effects::new`] is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Handles {
+    /// The thread, to bind gates to.
+    pub thread: Cap<kind::Thread>,
+    /// Makes kernel objects.
+    pub factory: Cap<kind::Factory>,
+    /// The program's task.
+    pub task: Cap<kind::Task>,
+    /// Where text goes.
+    pub log: Cap<kind::Log>,
+    /// Where things go in the address space.
+    pub places: Places,
+}
+
+impl Effects {
+    /// The world of thread number `worker`. `buffer` is the address of a page that its fetching thread
+    /// writes to.
+    pub fn new(worker: u32, slots: Slots, handles: Handles, buffer: u64) -> Self {
+        Effects {
+            worker,
+            slots,
+            thread: handles.thread,
+            factory: handles.factory,
+            task: handles.task,
+            log: handles.log,
+            used: (1 << BUFFERS) - 1,
+            buffers: core::array::from_fn(|n| n as u32),
+            fetch: Fetch::new(buffer),
+            windows: Windows::new(worker, handles.places),
+        }
+    }
+
+    fn received(&self, n: u32) -> CapIdx {
+        self.slots.own(self.worker, RECEIVED + u64::from(n))
+    }
+
+    fn gate(&self, entry: u32) -> Cap<kind::Gate> {
+        Cap::new(self.slots.gate(self.worker, entry))
+    }
+
+    fn held(&self, entry: u32) -> Cap<kind::Gate> {
+        Cap::new(self.slots.held(self.worker, entry))
+    }
+
+    /// Takes what is in a window away from this task and everybody who got it from here.
+    fn empty(&self, window: Fpage) {
+        // SAFETY: windows hold other servers' memory, and no reference points there.
+        let _ = unsafe { self.task.unmap(&[window]) };
+    }
+
+    /// Sets the receive buffers; to be called before each wait.
+    #[inline(always)]
+    pub fn prepare(&self, utcb: UtcbRef) {
+        utcb.set_bdr(0);
+        for (n, buffer) in self.buffers.iter().enumerate() {
+            utcb.set_br(n, l4_sys::item::single_cap_or_label(self.received(*buffer)));
+        }
+        utcb.set_br(BUFFERS, 0);
+    }
+
+    /// Empties the buffers that hold a capability which nobody took.
+    pub fn drop_received(&mut self) {
+        for buffer in self.buffers {
+            let cap: Cap<kind::Any> = Cap::new(self.received(buffer));
+            // An empty slot stays empty.
+            let _ = self.task.release(cap);
+        }
+    }
+}
+
+/// The address of a place in a frame.
+fn address(at: Place) -> u64 {
+    (at.frame.0 << FrameNo::SHIFT) + u64::from(at.offset)
+}
+
+impl Kernel for Effects {
+    fn unmap(&mut self, blocks: &[Block], what: Revoke) {
+        let rights = match what {
+            Revoke::All => MemRights::RWX,
+            Revoke::Write => MemRights::W,
+        };
+        let mut pages = [Fpage::INVALID; BATCH];
+        for (page, block) in pages.iter_mut().zip(blocks) {
+            let start = block.start.0 << FrameNo::SHIFT;
+            *page = Fpage::mem(start, FrameNo::SHIFT + block.order.get(), rights);
+        }
+        let used = pages.get(..blocks.len().min(BATCH)).unwrap_or(&[]);
+        let done = self.task.unmap_from_others(used);
+        debug_assert!(
+            done.is_ok(),
+            "unmapping the task's own memory cannot be refused"
+        );
+    }
+
+    #[inline]
+    fn zero(&mut self, run: Run) {
+        let start = run.start().0 << FrameNo::SHIFT;
+        // SAFETY: frames of the pool are mapped writable in this task, and no reference points there.
+        unsafe { mem::zero(start, run.frames() << FrameNo::SHIFT) };
+    }
+
+    fn zero_bytes(&mut self, at: Place, bytes: u32) {
+        // SAFETY: as in `zero`; the caller's ranges never leave their frame.
+        unsafe { mem::at(address(at)).write_bytes(0, bytes as usize) };
+    }
+
+    fn copy(&mut self, to: Place, from: Place, bytes: u32) {
+        let (to, from) = (mem::at(address(to)), mem::at(address(from)));
+        // SAFETY: as in `zero_bytes`.
+        unsafe { core::ptr::copy(from, to, bytes as usize) };
+    }
+
+    fn copy_foreign(
+        &mut self,
+        to: Place,
+        from: Foreign,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<u32, Errno> {
+        let question = Question::Bytes {
+            from,
+            offset,
+            bytes,
+        };
+        let got = self.fetch.answer(question)?;
+        let got = (got as u32).min(bytes);
+        let from = mem::at(self.fetch.buffer());
+        // SAFETY: the buffer is a page of this thread's, filled by its fetching thread, which rests since
+        // it answered; the destination as in `zero_bytes`.
+        unsafe { core::ptr::copy_nonoverlapping(from, mem::at(address(to)), got as usize) };
+        Ok(got)
+    }
+
+    fn drop_gate(&mut self, entry: u32) {
+        // Deleting takes the object away from everybody, the copy included; gone is gone.
+        let _ = self.task.delete(self.gate(entry));
+    }
+
+    fn ended(&mut self, entry: u32) {
+        if let Some((window, foreign)) = self.windows.close(entry) {
+            self.empty(window);
+            self.drop_foreign(foreign);
+        }
+    }
+
+    fn unhold(&mut self, entry: u32) {
+        let _ = self.task.release(self.held(entry));
+    }
+}
+
+impl World for Effects {
+    fn make_gate(&mut self, entry: u32, label: Label) -> Result<(), Errno> {
+        if entry >= self.slots.entries() {
+            return Err(Errno::NoMem);
+        }
+        let made = self
+            .factory
+            .create_gate(label.word(), self.thread, self.gate(entry));
+        made.map_err(|error| error.errno())
+    }
+
+    fn gate_item(&self, entry: u32) -> SendItem {
+        SendItem::plain(self.gate(entry).fpage(CapRights::RWSD))
+    }
+
+    fn count_clients(&mut self, entry: u32) {
+        // Should the kernel refuse, the gate only lives longer than it must.
+        let _ = self.gate(entry).forget_references(1);
+    }
+
+    fn has_gate(&mut self, entry: u32) -> bool {
+        self.task.is_valid(self.gate(entry))
+    }
+
+    fn hold(&mut self, entry: u32) -> Result<(), Errno> {
+        let (gate, held) = (self.gate(entry), self.held(entry));
+        let copied = self.task.copy(gate, held, CapRights::RWSD);
+        copied.map_err(|error| error.errno())
+    }
+
+    fn take_received(&mut self, index: usize) -> Result<Foreign, Errno> {
+        let free = self.used.trailing_ones();
+        let Some(buffer) = self.buffers.get_mut(index) else {
+            return Err(Errno::NoMem);
+        };
+        let slot = *buffer;
+        if free >= u64::BITS {
+            let cap: Cap<kind::Any> = Cap::new(self.received(slot));
+            let _ = self.task.release(cap);
+            return Err(Errno::NoMem);
+        }
+        *buffer = free;
+        self.used |= 1 << free;
+        Ok(Foreign(self.received(slot).raw()))
+    }
+
+    fn drop_foreign(&mut self, foreign: Foreign) {
+        self.fetch.forget(foreign);
+        // What was being mapped through it goes, too.
+        if let Some(window) = self.windows.give_up(foreign) {
+            self.empty(window);
+        }
+        let first = self.received(0).slot();
+        let n = CapIdx::from_raw(foreign.0).slot().wrapping_sub(first);
+        // A peer's gate is not ours to give back.
+        if n < u64::from(u64::BITS) && self.used & 1 << n != 0 {
+            let cap: Cap<kind::Any> = Cap::new(CapIdx::from_raw(foreign.0));
+            let _ = self.task.release(cap);
+            self.used &= !(1 << n);
+        }
+    }
+
+    fn foreign_size(&mut self, foreign: Foreign) -> Result<u64, Errno> {
+        self.fetch.answer(Question::Size { from: foreign })
+    }
+
+    fn show_foreign(
+        &mut self,
+        from: Foreign,
+        (offset, bytes): (u64, u64),
+        execute: bool,
+    ) -> Result<FrameNo, Errno> {
+        let Some(window) = self.windows.open(from) else {
+            self.drop_foreign(from);
+            return Err(Errno::NoMem);
+        };
+        let question = Question::Show {
+            from,
+            offset,
+            bytes,
+            execute,
+            window,
+        };
+        match self.fetch.answer(question) {
+            Ok(_) => {
+                let start = window.address() + offset % (1 << FOREIGN_ORDER);
+                Ok(FrameNo(start >> FrameNo::SHIFT))
+            }
+            Err(Errno::Again) => Err(Errno::Again),
+            Err(error) => {
+                self.drop_foreign(from);
+                Err(error)
+            }
+        }
+    }
+
+    fn shown(&mut self, start: FrameNo, entry: Option<u32>) {
+        let unused = self.windows.shown(start.0 << FrameNo::SHIFT, entry);
+        if let Some((window, foreign)) = unused {
+            self.empty(window);
+            self.drop_foreign(foreign);
+        }
+    }
+
+    fn peer(&mut self, label: u64) -> Option<Foreign> {
+        Label::from_word(label)?;
+        let entries = self.slots.entries();
+        let number = label as u32 >> NUMBER_SHIFT;
+        let (worker, entry) = (number / entries, number % entries);
+        // A thread's gates are in slots of the task, so its dataspace is asked as any other server's.
+        (worker != self.worker).then(|| Foreign(self.slots.gate(worker, entry).raw()))
+    }
+
+    fn print(&mut self, text: fmt::Arguments<'_>) {
+        let mut log = LineLog::new(self.log);
+        let _ = fmt::Write::write_fmt(&mut log, text);
+        log.flush();
+    }
+}

@@ -1,0 +1,450 @@
+//! A pager thread: its tables, and its loop.
+//!
+//! # Answers
+//!
+//! The thread waits with an explicit reply slot. A call that it answers at once it answers through that
+//! slot while it waits for the next one. A call that is parked keeps its slot, and the loop goes on
+//! with another. The tickets that [`Core`] hands about are the slots' numbers, or [`FORWARDED`] and a
+//! request's number for requests that the front thread sent.
+//!
+//! # Helpers
+//!
+//! Two threads on the same core call this one, on gates whose labels no client has: the idle thread,
+//! which runs when nobody else wants the CPU and whose every call is a bounded piece of work ahead of
+//! need; and the fetching thread ([`fetch`](super::fetch)).
+
+use core::ptr::NonNull;
+
+use l4_sys::{CapIdx, Errno, IpcError, MsgTag, Timeout, Timeouts, UtcbRef, mem, syscall};
+use l4re_rs::Cap;
+use l4re_rs::cap::kind;
+use l4re_rs::reply::ReplySlot;
+use l4re_rs::server::Incoming;
+
+use crate::engine::objects::Objects;
+use crate::engine::{Arena, Pool};
+use crate::frames::{CacheShape, Cached, FrameNo, Frames, Kind, Live, Memory, Window, ZeroShape};
+use crate::server::{Core, Setting, Ticket, Turn, Verdict};
+
+use super::carve::Carver;
+use super::effects::{Effects, Handles};
+use super::fetch;
+use super::mailbox::{self, Head, Mailbox, Stage};
+use super::place::Slots;
+use super::space::AddressSpace;
+use super::supply::Regions;
+
+/// The policy with its cache.
+pub type FramePolicy = Cached<Live<'static>>;
+type ThreadCore = Core<'static, FramePolicy, Effects>;
+
+/// Calls that can be parked.
+const PARKED: usize = 32;
+/// Reply slots of a thread: one to wait with, the helpers', the parked calls', and some to spare.
+pub const REPLY_SLOTS: u32 = 64;
+/// Bit of tickets of forwarded requests.
+const FORWARDED: u32 = 1 << 31;
+/// While there is work, a piece of it is done after so many messages.
+const MESSAGES_PER_TURN: u32 = 4;
+/// So many messages after the idle thread was put to rest it is looked whether it has work again.
+const IDLE_CHECK: u32 = 16;
+/// Frames that must be waiting or lacking for that.
+const IDLE_WORTH: u64 = 64;
+
+/// Labels of the thread's own gates and interrupts. Labels of clients' gates have bits above 32.
+pub mod label {
+    #![allow(missing_docs)]
+    pub const IDLE: u64 = 0x10;
+    pub const FETCH: u64 = 0x20;
+    pub const FETCH_FAULT: u64 = 0x30;
+    pub const DELETED: u64 = 0x40;
+    pub const MAIL: u64 = 0x50;
+}
+
+/// Slots of the thread's own.
+pub mod own {
+    #![allow(missing_docs)]
+    pub const THREAD: u64 = 0;
+    pub const FETCH_THREAD: u64 = 1;
+    pub const IDLE_THREAD: u64 = 2;
+    pub const DELETE_IRQ: u64 = 3;
+    pub const MAIL_IRQ: u64 = 4;
+    pub const IDLE_GATE: u64 = 5;
+    pub const FETCH_GATE: u64 = 6;
+    pub const FAULT_GATE: u64 = 7;
+}
+
+/// What the thread is given.
+#[derive(Debug)]
+pub struct PagerJob {
+    /// Its number.
+    pub worker: u32,
+    /// The CPU that it runs on.
+    pub cpu: u32,
+    /// How slots are divided.
+    pub slots: Slots,
+    /// First of its reply slots.
+    pub first_reply: u32,
+    /// What it calls.
+    pub handles: Handles,
+    /// Its memory.
+    pub regions: Regions,
+    /// What is left of the first region.
+    pub carver: Carver,
+    /// The page that the fetching thread writes to.
+    pub buffer: u64,
+    /// The policy.
+    pub policy: Kind,
+    /// Messages from and to the front thread.
+    pub mailbox: &'static Mailbox,
+    /// Raised when there is an answer.
+    pub front: Cap<kind::Irq>,
+    /// What region maps manage.
+    pub space: AddressSpace,
+}
+
+/// Serves for ever; returns when it could not begin, and has said so.
+pub fn run(job: PagerJob) {
+    let (mailbox, front, cpu) = (job.mailbox, job.front, job.cpu);
+    match Loop::new(job) {
+        Ok(mut it) => {
+            mailbox.set_stage(Stage::Ready);
+            front.trigger();
+            it.serve()
+        }
+        Err(what) => {
+            l4re_rs::println!("percore-pager: CPU {cpu}: {what}");
+            mailbox.set_stage(Stage::Failed);
+            front.trigger();
+        }
+    }
+}
+
+/// Builds the thread's allocator in its own memory.
+fn frames(job: &mut PagerJob) -> Result<Frames<'static, FramePolicy>, &'static str> {
+    const SHORT: &str = "its memory is too small for its tables";
+    let span = job.regions.span().ok_or("it has no memory")?;
+    let window = Window::covering(span).ok_or("its memory is more than 512 GiB apart")?;
+    let carver = &mut job.carver;
+    let mut memory = |need: crate::frames::Need| {
+        Some(Memory {
+            shared: carver.shared(need.shared)?,
+            private: carver.words(need.private)?,
+        })
+    };
+    let zero = ZeroShape::DEFAULT;
+    let policy = memory(job.policy.need(&window)).and_then(|m| Live::new(job.policy, window, m));
+    let cached = Cached::new(policy.ok_or(SHORT)?, CacheShape::DEFAULT);
+    let need = Frames::<FramePolicy>::need(&window, &zero);
+    let memory = memory(need).ok_or(SHORT)?;
+    Frames::new(cached, zero, memory).map_err(|_| SHORT)
+}
+
+/// Hands the thread's memory to its allocator, its tables left out.
+fn add_regions(
+    frames: &mut Frames<'static, FramePolicy>,
+    job: &PagerJob,
+) -> Result<(), &'static str> {
+    const BAD: &str = "its regions overlap";
+    if let Some(rest) = job.carver.rest() {
+        frames.add_region(rest).map_err(|_| BAD)?;
+    }
+    for run in job.regions.iter().skip(1) {
+        frames.add_region(run).map_err(|_| BAD)?;
+    }
+    Ok(())
+}
+
+struct Loop {
+    core: ThreadCore,
+    mailbox: &'static Mailbox,
+    front: Cap<kind::Irq>,
+    first_reply: u32,
+    /// Reply slots that are free.
+    free: u64,
+    /// The slot that the next caller is put in.
+    current: u32,
+    /// The idle thread's call, when it rests.
+    idle: Option<u32>,
+    /// The fetching thread's call, when it rests.
+    fetch: Option<u32>,
+    /// Messages since the last turn, and since the idle thread came to rest.
+    messages: u32,
+}
+
+impl Loop {
+    fn new(mut job: PagerJob) -> Result<Self, &'static str> {
+        const SHORT: &str = "its memory is too small for its tables";
+        let entries = job.carver.entries(job.slots.entries()).ok_or(SHORT)?;
+        let objects = Objects::numbered(entries, job.worker * job.slots.entries());
+        let parked = job.carver.parked(PARKED).ok_or(SHORT)?;
+        let mut frames = frames(&mut job)?;
+        add_regions(&mut frames, &job)?;
+        let base = frames.window().base();
+        let start =
+            NonNull::new(mem::at(base.0 << FrameNo::SHIFT)).ok_or("its memory begins at 0")?;
+        let pages = (frames.window().frames() as usize).min(crate::engine::arena::MAX_PAGES);
+        // SAFETY: book-keeping pages are frames of the allocator above, so they are mapped for ever and
+        // used by nobody else while the store has them. Between regions there may be holes; a reference
+        // into one would be a fault that stops the thread, and none is made.
+        let arena = unsafe { Arena::new(start, pages) }.ok_or("its memory makes no arena")?;
+        let worker = job.worker;
+        let effects = Effects::new(worker, job.slots, job.handles, job.buffer);
+        let pool = Pool::new(frames, arena, base, effects).ok_or("its memory is out of reach")?;
+        let reserved = job.carver.ranges(job.space.reserved()).ok_or(SHORT)?;
+        let setting = Setting {
+            limits: job.space.limits,
+            reserved,
+            inline_work: false,
+        };
+        Self::listen(&job)?;
+        Ok(Loop {
+            core: Core::new(objects, pool, parked, setting),
+            mailbox: job.mailbox,
+            front: job.front,
+            first_reply: job.first_reply,
+            free: !1,
+            current: 0,
+            idle: None,
+            fetch: None,
+            messages: 0,
+        })
+    }
+
+    /// Binds the thread's interrupts to it.
+    fn listen(job: &PagerJob) -> Result<(), &'static str> {
+        let thread = job.handles.thread;
+        let irq = |n| Cap::<kind::Irq>::new(job.slots.own(job.worker, n));
+        let (deleted, mail) = (irq(own::DELETE_IRQ), irq(own::MAIL_IRQ));
+        let bound = deleted
+            .bind_irq(thread, label::DELETED)
+            .and_then(|()| thread.register_delete_irq(deleted))
+            .and_then(|()| mail.bind_irq(thread, label::MAIL));
+        bound.map_err(|_| "its interrupts cannot be bound")
+    }
+
+    fn reply_slot(&self, n: u32) -> ReplySlot {
+        ReplySlot(self.first_reply + n)
+    }
+
+    /// Lets the current slot keep its caller and takes another one to wait with. There always is one:
+    /// callers are kept for parked calls and helpers only, which are fewer.
+    fn keep_current(&mut self) -> u32 {
+        let kept = self.current;
+        let free = self.free.trailing_zeros().min(REPLY_SLOTS - 1);
+        self.free &= !(1 << free);
+        self.current = free;
+        kept
+    }
+
+    fn serve(&mut self) -> ! {
+        let utcb = UtcbRef::current();
+        let mut answer: Option<MsgTag> = None;
+        loop {
+            self.core.pool.kernel.prepare(utcb);
+            let patience = if self.core.has_work() {
+                Timeout::ZERO
+            } else {
+                Timeout::NEVER
+            };
+            let timeouts = Timeouts::new(Timeout::ZERO, patience);
+            let slot = self.reply_slot(self.current);
+            // SAFETY: the receive buffers take single capabilities and no memory.
+            let (tag, label) = unsafe {
+                match answer {
+                    Some(tag) => slot.answer_and_wait(tag, timeouts),
+                    None => slot.wait(timeouts),
+                }
+            };
+            if !tag.has_error() {
+                answer = self.message(Incoming { label, tag, utcb });
+                if self.messages >= MESSAGES_PER_TURN && answer.is_none() {
+                    self.turn(utcb);
+                }
+                continue;
+            }
+            let code = syscall::error_code(utcb);
+            if code == IpcError::ReceiveTimeout as u64 {
+                self.turn(utcb);
+            } else if answer.is_some() {
+                // What was to be handed over with the answer has reached nobody. A failed wait looks the
+                // same where it fails in the sender's items; then this is an answer that was taken.
+                if code & 1 == 0 {
+                    self.core.answer_failed();
+                }
+            }
+            answer = None;
+        }
+    }
+
+    /// Handles a message; the answer to send while waiting for the next.
+    #[inline(always)]
+    fn message(&mut self, msg: Incoming) -> Option<MsgTag> {
+        self.messages += 1;
+        if msg.label >> 32 == 0 {
+            return self.helper(msg);
+        }
+        let with_items = msg.tag.items() > 0;
+        let verdict = self.core.handle(msg, Ticket(self.current));
+        if with_items {
+            self.core.pool.kernel.drop_received();
+        }
+        match verdict {
+            Verdict::Answer(tag) => {
+                if self.messages >= IDLE_CHECK {
+                    self.look_around(tag, msg.utcb)
+                } else {
+                    Some(tag)
+                }
+            }
+            Verdict::Nothing => None,
+            Verdict::Parked => {
+                self.keep_current();
+                self.ask_on(msg.utcb);
+                None
+            }
+        }
+    }
+
+    /// Now and then, with an answer in hand: whether the helpers have something to do. Their messages go
+    /// out after the client's.
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self, tag: MsgTag, utcb: UtcbRef) -> Option<MsgTag> {
+        self.messages = 0;
+        let uses = self.core.pool.uses();
+        let worth = uses.waiting >= IDLE_WORTH
+            || u64::from(self.core.pool.frames().zeroed_frames()) + IDLE_WORTH <= self.zero_goal();
+        if self.core.has_work() || (worth && self.idle.is_some()) {
+            let failed = self.reply_slot(self.current).answer(tag).has_error();
+            if failed && syscall::error_code(utcb) & 1 == 0 {
+                self.core.answer_failed();
+            }
+            self.turn(utcb);
+            if worth && let Some(slot) = self.idle.take() {
+                self.give(slot, MsgTag(0));
+            }
+            return None;
+        }
+        Some(tag)
+    }
+
+    /// Frames that should be zeroed ahead: what the stacks hold, or the free ones when those are fewer.
+    fn zero_goal(&self) -> u64 {
+        let shape = ZeroShape::DEFAULT;
+        let all: u64 = shape
+            .stacks
+            .iter()
+            .map(|(order, depth)| u64::from(order.frames()) * u64::from(*depth))
+            .sum();
+        all.min(u64::from(self.core.pool.frames().free_frames()))
+    }
+
+    /// Sends an answer through a slot that was kept, and frees it.
+    fn give(&mut self, slot: u32, tag: MsgTag) -> bool {
+        self.free |= 1 << slot;
+        !self.reply_slot(slot).answer(tag).has_error()
+    }
+
+    /// A bounded piece of work.
+    #[cold]
+    #[inline(never)]
+    fn turn(&mut self, utcb: UtcbRef) {
+        self.messages = 0;
+        match self.core.turn(utcb) {
+            Turn::Idle | Turn::More => {}
+            Turn::Answer(Ticket(ticket), tag) if ticket & FORWARDED != 0 => {
+                self.mail_back(ticket & !FORWARDED, tag, utcb);
+                self.core.answer_sent();
+            }
+            Turn::Answer(Ticket(slot), tag) => {
+                if self.give(slot, tag) {
+                    self.core.answer_sent();
+                } else {
+                    self.core.answer_failed();
+                }
+            }
+        }
+        self.ask_on(utcb);
+    }
+
+    /// Lets the fetching thread go on when there is a question and it rests.
+    fn ask_on(&mut self, utcb: UtcbRef) {
+        if self.core.pool.kernel.fetch.is_waiting()
+            && let Some(slot) = self.fetch.take()
+            && let Some(tag) = self.core.pool.kernel.fetch.ask(utcb)
+        {
+            self.give(slot, tag);
+        }
+    }
+
+    /// A message that no client can send.
+    #[cold]
+    #[inline(never)]
+    fn helper(&mut self, msg: Incoming) -> Option<MsgTag> {
+        match msg.label & !3 {
+            label::IDLE => {
+                if self.core.idle() {
+                    return Some(MsgTag(0));
+                }
+                self.messages = 0;
+                self.idle = Some(self.keep_current());
+                None
+            }
+            label::FETCH => {
+                if self.core.pool.kernel.fetch.answered(msg.utcb) {
+                    self.core.foreign_ready();
+                }
+                self.fetch = Some(self.keep_current());
+                self.ask_on(msg.utcb);
+                None
+            }
+            label::FETCH_FAULT => fetch::rescue(msg.tag, msg.utcb),
+            label::DELETED => {
+                self.core.gates_deleted();
+                None
+            }
+            label::MAIL => {
+                self.mail(msg.utcb);
+                None
+            }
+            _ => Some(MsgTag::plain(Errno::BadProto.label(), 0, 0)),
+        }
+    }
+
+    /// Handles what the front thread has sent.
+    fn mail(&mut self, utcb: UtcbRef) {
+        while let Some(head) = self.mailbox.requests.take(utcb) {
+            let verdict = match head.kind {
+                mailbox::Kind::Create => {
+                    let quota = Some(utcb.mr(0)).filter(|quota| *quota != 0);
+                    Verdict::of(self.core.create_factory(utcb, quota))
+                }
+                mailbox::Kind::Request | mailbox::Kind::Answer => Verdict::error(Errno::BadProto),
+            };
+            if let Verdict::Answer(tag) = verdict {
+                self.mail_back(head.ticket, tag, utcb);
+                self.core.answer_sent();
+            }
+        }
+    }
+
+    /// Sends an answer to the front thread.
+    fn mail_back(&mut self, ticket: u32, tag: MsgTag, utcb: UtcbRef) {
+        let head = Head {
+            kind: mailbox::Kind::Answer,
+            ticket,
+            rights: 0,
+            tag,
+        };
+        // The front thread has no more requests under way than the ring has places.
+        let put = self.mailbox.answers.put(head, utcb);
+        debug_assert!(put, "there is room for the answer to each request");
+        self.front.trigger();
+    }
+}
+
+/// The handler of the fetching thread's faults, as it is named to the kernel.
+pub fn fault_gate(slots: &Slots, worker: u32) -> CapIdx {
+    slots.own(worker, own::FAULT_GATE)
+}
