@@ -4,7 +4,7 @@
 //! `self` across a suspension: what belongs to the host thread is looked up again with [`here`],
 //! which is not inlined so that its address of the thread-local is never an old one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
@@ -16,6 +16,7 @@ use crate::dispatch::may_go_on;
 use crate::fault::FaultStep;
 use crate::object::ObjId;
 use crate::pinned::Shared;
+use crate::rng::Rng;
 use crate::state::{ENTRY_BASE, ENTRY_STEP, FAILED, NOBODY, State};
 use crate::thread::Run;
 
@@ -25,6 +26,7 @@ pub(crate) struct Cpu<'a> {
     pub cpu: u32,
     pub me: Cell<ObjId>,
     pub utcb: Cell<*mut Utcb>,
+    rng: RefCell<Rng>,
 }
 
 std::thread_local! {
@@ -69,6 +71,7 @@ impl<'a> Cpu<'a> {
             cpu,
             me: Cell::new(NOBODY),
             utcb,
+            rng: RefCell::new(Rng::new(shared.seed.wrapping_add(u64::from(cpu)))),
         }
     }
 
@@ -100,10 +103,19 @@ impl<'a> Cpu<'a> {
         st
     }
 
+    /// A mortal thread may die here, with its task.
+    fn fate(&self, st: &mut State) {
+        let chance = st.objs.thread(st.me).map_or(0, |t| t.mortal);
+        if chance > 0 && self.rng.borrow_mut().below(1_000_000) < u64::from(chance) {
+            st.crash_task_of_me();
+        }
+    }
+
     /// After an operation: goes on, or lets the CPU run something else first.
     fn settle(&self, mut st: MutexGuard<'_, State>) {
         let steps = self.shared.steps.fetch_add(1, Ordering::SeqCst) + 1;
         let over = steps >= self.shared.bound.load(Ordering::SeqCst);
+        self.fate(&mut st);
         let goes_on = may_go_on(&st, false);
         self.shared.notify(&mut st);
         drop(st);
@@ -113,10 +125,23 @@ impl<'a> Cpu<'a> {
     }
 }
 
+/// The state for the running thread; one that another CPU has killed meanwhile ends here.
+fn alive<'a>() -> (&'a Cpu<'a>, MutexGuard<'a, State>) {
+    loop {
+        let cpu = here();
+        let st = cpu.locked();
+        if st.objs.thread(st.me).is_some_and(|t| t.task.is_some()) {
+            return (cpu, st);
+        }
+        drop(st);
+        // Its stack is dropped when it gets here, so this does not return.
+        suspend();
+    }
+}
+
 /// One operation of the running thread.
 fn operation<R>(f: impl FnOnce(&mut State) -> R) -> R {
-    let cpu = here();
-    let mut st = cpu.locked();
+    let (cpu, mut st) = alive();
     let r = f(&mut st);
     cpu.settle(st);
     r
@@ -124,7 +149,7 @@ fn operation<R>(f: impl FnOnce(&mut State) -> R) -> R {
 
 /// A look without an operation.
 fn look<R>(f: impl FnOnce(&mut State) -> R) -> R {
-    f(&mut here().locked())
+    f(&mut alive().1)
 }
 
 fn access(addr: u64, rights: u8) -> *mut u8 {

@@ -2,8 +2,9 @@
 //!
 //! Every program is made from a seed, so a failing run replays.
 
+use l4_sys::cap::REPLY_CAP_BIT;
 use l4_sys::item::{ITEM_CONT, ITEM_GRANT, ITEM_MAP, SendItem};
-use l4_sys::{CapIdx, Fpage, Timeout, Timeouts, proto, syscall};
+use l4_sys::{CapIdx, Fpage, MsgTag, Timeout, Timeouts, proto, syscall};
 
 use crate::kit;
 use crate::rng::Rng;
@@ -51,9 +52,30 @@ fn item(rng: &mut Rng) -> SendItem {
     }
 }
 
-/// Sends `rounds` random messages to `target`: any label, any words and items, receive windows
-/// that are missing, closed or everywhere, sends without receive, receives that give up at once,
-/// pauses. Never uses what it gets.
+/// One system call with a sender's label of the client's own choice.
+fn send(
+    target: CapIdx,
+    (flags, forged): (u64, u64),
+    label: i64,
+    (words, items): (&[u64], &[SendItem]),
+    timeouts: Timeouts,
+) {
+    let u = kit::utcb();
+    for (i, w) in words.iter().enumerate() {
+        u.set_mr(i, *w);
+    }
+    for (i, it) in items.iter().enumerate() {
+        u.set_mr(words.len() + 2 * i, it.control);
+        u.set_mr(words.len() + 2 * i + 1, it.fpage.0);
+    }
+    let tag = MsgTag::plain(label, words.len(), items.len());
+    // SAFETY: simulated memory has no Rust references into it.
+    let _ = unsafe { syscall::invoke(target, flags, forged, tag, timeouts) };
+}
+
+/// Sends `rounds` random messages to `target`: any protocol, any words and items, a forged sender's
+/// label, receive windows that are missing, closed or everywhere, sends without receive, waits for
+/// anybody, replies to nobody, receives that give up at once, pauses. Never uses what it gets.
 pub fn garbage(seed: u64, target: CapIdx, rounds: u32) {
     let mut rng = Rng::new(seed);
     for _ in 0..rounds {
@@ -74,8 +96,11 @@ pub fn garbage(seed: u64, target: CapIdx, rounds: u32) {
         if rng.below(2) == 0 {
             kit::receive_memory(Fpage::mem(0x1000_0000, 24, l4_sys::MemRights::empty()));
         }
-        let flags = match rng.below(4) {
-            0 => syscall::SEND,
+        let flags = match rng.below(12) {
+            0..3 => syscall::SEND,
+            3 => syscall::SEND_AND_WAIT,
+            4 => syscall::RECV,
+            5 => syscall::REPLY_AND_WAIT | (rng.below(2) * REPLY_CAP_BIT),
             _ => syscall::CALL,
         };
         let receive = match rng.below(4) {
@@ -85,7 +110,8 @@ pub fn garbage(seed: u64, target: CapIdx, rounds: u32) {
             _ => Timeout::from_us(100_000),
         };
         let timeouts = Timeouts::new(Timeout::from_us(100_000), receive);
-        let _ = kit::invoke(target, flags, label, &words, &items, timeouts);
+        let forged = word(&mut rng);
+        send(target, (flags, forged), label, (&words, &items), timeouts);
         if rng.below(8) == 0 {
             user::compute(rng.below(100_000));
         }

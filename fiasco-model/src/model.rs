@@ -282,12 +282,7 @@ impl Model {
     /// Objects of a kind by the name the debugger was told: identifier and name.
     #[must_use]
     pub fn objects(&self, kind: &str) -> Vec<(ObjId, String)> {
-        let st = self.engine.state.borrow();
-        st.objs
-            .iter()
-            .filter(|(_, o)| o.kind.name() == kind)
-            .map(|(id, o)| (id, o.name.clone()))
-            .collect()
+        self.engine.state.borrow().objs.named(kind)
     }
 }
 

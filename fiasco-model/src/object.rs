@@ -146,6 +146,14 @@ impl Objects {
             .filter_map(|(i, o)| Some((ObjId(i as u32), o.as_deref()?)))
     }
 
+    /// Identifiers and names of all objects of a kind.
+    pub fn named(&self, kind: &str) -> Vec<(ObjId, String)> {
+        self.iter()
+            .filter(|(_, o)| o.kind.name() == kind)
+            .map(|(id, o)| (id, o.name.clone()))
+            .collect()
+    }
+
     #[inline]
     pub fn thread(&self, id: ObjId) -> Option<&Thread> {
         match &self.get(id)?.kind {

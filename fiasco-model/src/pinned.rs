@@ -37,10 +37,11 @@ pub(crate) struct Shared {
     pub stop: AtomicBool,
     pub steps: AtomicU64,
     pub bound: AtomicU64,
+    pub seed: u64,
 }
 
 impl Shared {
-    pub fn new(state: State) -> Self {
+    pub fn new(state: State, seed: u64) -> Self {
         let cpus = state.cpus.len();
         Shared {
             state: Mutex::new(state),
@@ -49,6 +50,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             steps: AtomicU64::new(0),
             bound: AtomicU64::new(0),
+            seed,
         }
     }
 

@@ -3,13 +3,14 @@
 use crate::boot;
 use crate::count::Counters;
 use crate::model::{Options, SetupError, new_state};
+use crate::object::ObjId;
 use crate::pinned::Shared;
 use crate::state::{ENTRY_BASE, ENTRY_STEP, NOBODY};
 use crate::trace::Violation;
 use crate::virt::End;
 
-/// A kernel with a machine under it, one host thread a simulated CPU. Options about order and seed
-/// have no meaning here.
+/// A kernel with a machine under it, one host thread a simulated CPU. The option about order
+/// has no meaning here; the seed is that of deaths, but when each comes is the host's.
 pub struct ThreadModel {
     shared: Shared,
 }
@@ -21,7 +22,7 @@ impl ThreadModel {
     /// [`SetupError`].
     pub fn new(o: &Options) -> Result<Self, SetupError> {
         Ok(ThreadModel {
-            shared: Shared::new(new_state(o, true)?),
+            shared: Shared::new(new_state(o, true)?, o.seed),
         })
     }
 
@@ -56,6 +57,12 @@ impl ThreadModel {
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         self.shared.lock().violations.clone()
+    }
+
+    /// As [`crate::Model::objects`].
+    #[must_use]
+    pub fn objects(&self, kind: &str) -> Vec<(ObjId, String)> {
+        self.shared.lock().objs.named(kind)
     }
 
     /// What was written to the log.

@@ -273,3 +273,18 @@ fn cross_core_messages_cost_interrupts() {
     // Start on the other CPU 1; request 2; reply without items 2.
     assert_eq!(t.ipis, 5, "{t:?}");
 }
+
+#[test]
+fn a_label_cannot_be_forged_through_a_gate() {
+    let (_, got) = run(&options(1), |r: Report<u64>| {
+        kit::create_gate(GATE, CapIdx::THREAD, 0x1230);
+        client(0, 0, CapRights::RW, || {
+            let tag = l4_sys::MsgTag::plain(5, 0, 0);
+            // SAFETY: a message without items.
+            let _ =
+                unsafe { syscall::invoke(SERVER, syscall::CALL, 0xdead0, tag, Timeouts::NEVER) };
+        });
+        r.add(kit::wait().1);
+    });
+    assert_eq!(got, [0x1231]);
+}

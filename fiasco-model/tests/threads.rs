@@ -120,3 +120,51 @@ fn a_thread_moves_to_another_cpu_while_it_runs() {
     assert_eq!(m.run(u64::MAX), End::Quiet);
     assert_eq!(seen.load(Ordering::SeqCst), 3213);
 }
+
+#[test]
+fn clients_die_at_any_of_their_steps_and_the_others_are_served() {
+    let (rounds, served) = (200, Arc::new(AtomicU64::new(0)));
+    let s = served.clone();
+    let o = Options {
+        seed: 7,
+        ..options(4)
+    };
+    let mut m = ThreadModel::new(&o).unwrap();
+    m.boot(common::sigma0, move |_| {
+        kit::create_gate(GATE, CapIdx::THREAD, 0x40);
+        for i in 0..24 {
+            let p = kit::Program {
+                slot: CapIdx::from_slot(0x100 + 2 * i),
+                cpu: (i % 4) as u32,
+                prio: 2,
+                pager: None,
+            };
+            let s = s.clone();
+            p.start(&[(GATE, GATE, CapRights::RWS)], move || {
+                user::mortal(if i % 3 == 0 { 0 } else { 10_000 });
+                for _ in 0..rounds {
+                    kit::call(GATE, 1, &[], &[]);
+                }
+                if i % 3 == 0 {
+                    s.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+            .unwrap();
+        }
+        // Answers whoever is still there; a client that died while it waited has no answer.
+        let mut tag = kit::wait().0;
+        loop {
+            tag = if tag.has_error() {
+                kit::wait().0
+            } else {
+                kit::reply_and_wait(0, &[], &[]).0
+            };
+        }
+    });
+    assert_eq!(m.run(u64::MAX), End::Quiet);
+    assert_eq!(served.load(Ordering::SeqCst), 8);
+    m.check().unwrap();
+    // Each of the 16 has a chance of 1 % at each of some 200 steps.
+    let left = m.objects("task").len();
+    assert!(left < 2 + 24 - 4, "{left} tasks are left");
+}
