@@ -31,21 +31,27 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Messages of clients, faults included.
-    requests,
-    /// Messages answered with an error.
-    refused,
     /// Page faults that the kernel sent to region maps.
     faults,
     /// Map requests to dataspaces.
     maps,
-    /// Flexpages sent to clients.
-    flexpages,
+    /// All other messages.
+    others,
+    /// Calls that were put aside because they take several turns.
+    parked,
+    /// Calls that were put aside because memory was short while objects were ending.
+    retried,
+    /// Turns of work done between messages.
+    turns,
+    /// Objects that clients had made.
+    created,
+    /// Objects whose gate was found gone, or whose answer nobody took.
+    ended,
     /// Frames zeroed while a client waited.
     zeroed_now,
     /// Frames zeroed ahead, in idle turns.
     zeroed_ahead,
-    /// Pieces of memory given to clients.
+    /// Pieces of memory taken from the allocator for clients.
     pieces,
     /// Of these, from memory zeroed ahead.
     pieces_zeroed,
@@ -57,7 +63,7 @@ counters! {
     runs_taken,
     /// Runs freed.
     runs_given,
-    /// Runs that went to a client's reserve and came back without an unmap.
+    /// Runs that went into a client's reserve by FREE, without an unmap.
     runs_recycled,
     /// Changes of policy finished.
     policies,
@@ -65,4 +71,12 @@ counters! {
     asked,
     /// Frames given to other cores.
     given,
+}
+
+impl Counters {
+    /// All messages.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.faults + self.maps + self.others
+    }
 }

@@ -79,9 +79,9 @@ pub mod flag {
 
 /// Settings of a core, for PARAMETERS and SET, by number.
 pub mod parameter {
-    /// log2 of the frames that the first fault of a dataspace brings, 0 to 4.
+    /// log2 of the frames that the first fault of a dataspace brings, 0 to 9.
     pub const PREFAULT: u32 = 0;
-    /// log2 of the frames of the longest run that is taken for sequential use, 0 to 9.
+    /// log2 of the frames that a fault brings at most, and of the longest run, 0 to 9.
     pub const RUN: u32 = 1;
     /// Frames that idle turns keep zeroed, at most; 0 turns zeroing ahead off.
     pub const ZERO_AHEAD: u32 = 2;

@@ -60,4 +60,6 @@ operations! {
     CoreOf = 16,
     /// A factory of the pager that serves a processor.
     Bind = 17,
+    /// How much memory a fault of the factory's dataspaces brings.
+    Reach = 18,
 }

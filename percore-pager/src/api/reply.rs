@@ -155,6 +155,17 @@ replies! {
         /// 0.
         zero: u32,
     }
+    /// REACH: the values before.
+    Reach {
+        /// See the request.
+        first: u32,
+        /// See the request.
+        least: u32,
+        /// See the request.
+        most: u32,
+        /// 0.
+        zero: u32,
+    }
     /// CORE_OF.
     CoreOf {
         /// Number of the core whose pager serves the processor.

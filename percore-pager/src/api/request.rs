@@ -143,6 +143,18 @@ requests! {
         /// Flags to clear.
         clear: u32,
     }
+    /// Says how much memory faults bring in dataspaces that the factory, or one below it, makes from now
+    /// on. All three [`NONE`](super::NONE): as the core's settings say.
+    Reach(Reach) {
+        /// log2 of the frames that the first fault of a dataspace brings.
+        first: u32,
+        /// The same for each fault, at least: the window that is mapped ahead. At most `first`.
+        least: u32,
+        /// The same, at most; `first` to 9.
+        most: u32,
+        /// 0.
+        zero: u32,
+    }
     /// Which core serves a processor.
     CoreOf(CoreOf) {
         /// APIC id.

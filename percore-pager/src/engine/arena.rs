@@ -135,6 +135,19 @@ impl Arena {
         (self.bytes / PAGE_BYTES) as u32
     }
 
+    /// Address of a page that may be handed out.
+    pub(super) fn page_address(&self, page: PageIx) -> Option<NonNull<u8>> {
+        // SAFETY: inside the arena.
+        (page.0 < self.pages()).then(|| unsafe { self.base.add(page.0 as usize * PAGE_BYTES) })
+    }
+
+    /// The page that begins at an address.
+    pub(super) fn page_at(&self, address: *const u8) -> Option<PageIx> {
+        let offset = address.addr().checked_sub(self.base.as_ptr().addr())?;
+        let page = PageIx(u32::try_from(offset / PAGE_BYTES).ok()?);
+        (offset.is_multiple_of(PAGE_BYTES) && page.0 < self.pages()).then_some(page)
+    }
+
     #[inline(always)]
     fn place<T: Pod>(&self, at: Ref<T>) -> NonNull<T> {
         const { assert!(size_of::<T>() <= PAGE_BYTES && align_of::<T>() <= 1 << GRANULE_SHIFT) }

@@ -8,6 +8,7 @@
 //!  ds       dataspaces: memory objects of three kinds
 //!  pool     a thread's frames: free, used, kept, waiting to be unmapped
 //!  kernel   the effects: unmap, zero, copy
+//!  runs     frames that clients get without a dataspace around them
 //!  rm       region maps: which object is where in an address space, what a fault gets
 //!  slabs    small objects in pages of one size, charged to an account
 //!  quota    accounts: limits within limits, exact
@@ -33,6 +34,7 @@ pub mod pool;
 pub mod proto;
 pub mod quota;
 pub mod rm;
+pub mod runs;
 pub mod slabs;
 mod waiting;
 

@@ -20,6 +20,10 @@ use super::kernel::{Block, Kernel, Revoke};
 use super::slabs::NoMemory;
 use super::waiting::Waiting;
 
+mod tune;
+
+pub use tune::{Effects, Refused, Switching, Tuning};
+
 /// Tag of book-keeping pages in the frame allocator.
 pub const META: OwnerTag = tag(1);
 /// Tag of dataspaces' frames.
@@ -74,6 +78,10 @@ pub struct Pool<'a, P, K> {
     kept: u64,
     /// Dataspaces with kept frames.
     pub(super) keepers: Option<Ref<Ds>>,
+    /// Settings that clients may change.
+    pub tuning: Tuning,
+    /// What was done so far.
+    pub effects: Effects,
 }
 
 impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
@@ -91,6 +99,8 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             meta: 0,
             kept: 0,
             keepers: None,
+            tuning: Tuning::DEFAULT,
+            effects: Effects::default(),
         })
     }
 
@@ -141,26 +151,37 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
     pub(super) fn take(&mut self, order: PageOrder) -> Result<(FrameNo, bool), NoMemory> {
         if self.frames.zeroed_frames() > 0 {
             let grant = self.frames.alloc(&Request::order(DATA, order).zeroed());
-            return grant
-                .map(|grant| (grant.run.start(), grant.zeroed))
-                .map_err(|_| NoMemory);
+            let grant = grant.map_err(|_| NoMemory)?;
+            self.effects.pieces += 1;
+            self.effects.pieces_zeroed += u64::from(grant.zeroed);
+            return Ok((grant.run.start(), grant.zeroed));
         }
         let frame = if order == PageOrder::FRAME {
             self.frames.alloc_one(DATA)
         } else {
             self.frames.alloc_order(order, DATA)
         };
-        frame.map(|frame| (frame, false)).map_err(|_| NoMemory)
+        let frame = frame.map_err(|_| NoMemory)?;
+        self.effects.pieces += 1;
+        Ok((frame, false))
     }
 
     /// `frames` consecutive frames, 1 to 2^18, the first aligned to `align`.
     pub(super) fn take_run(&mut self, frames: u32, align: PageOrder) -> Result<Run, NoMemory> {
         let request = Request::frames(DATA, frames).aligned(align);
         loop {
-            match self.frames.alloc(&request) {
-                Ok(grant) => return Ok(grant.run),
-                Err(_) if self.relieve() => {}
-                Err(_) => return Err(NoMemory),
+            // The reserve is for single faults; frames that are kept may have to be given back first.
+            let got = match self.leaves_reserve(u64::from(frames)) {
+                true => self.frames.alloc(&request).ok(),
+                false => None,
+            };
+            match got {
+                Some(grant) => {
+                    self.effects.pieces += 1;
+                    return Ok(grant.run);
+                }
+                None if self.relieve() => {}
+                None => return Err(NoMemory),
             }
         }
     }
@@ -205,10 +226,12 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             return false;
         }
         let frames = &mut self.frames;
-        self.waiting.flush(&mut self.kernel, |run| {
+        let (calls, blocks) = self.waiting.flush(&mut self.kernel, |run| {
             let freed = frames.free(run, DATA);
             debug_assert!(freed.is_ok(), "a frame that was not taken came back");
         });
+        self.effects.unmap_calls += calls;
+        self.effects.unmapped += blocks;
         true
     }
 
@@ -219,6 +242,8 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             order: PageOrder::FRAME,
         };
         self.kernel.unmap(&[block], Revoke::All);
+        self.effects.unmap_calls += 1;
+        self.effects.unmapped += 1;
     }
 
     /// Makes some memory free; `false` when nothing more can be done.
@@ -233,6 +258,9 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             return true;
         }
         if self.ahead.is_none() {
+            if !self.wants_zeroed() {
+                return false;
+            }
             let orders = [ZERO_STEP, PageOrder::FRAME, PageOrder::BLOCK];
             let mut runs = orders
                 .into_iter()
@@ -249,6 +277,7 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         let frames = u64::from(ZERO_STEP.frames()).min(run.frames() - done);
         if let Some(part) = Run::new(FrameNo(run.start().0 + done), frames) {
             self.kernel.zero(part);
+            self.effects.zeroed_ahead += frames;
         }
         let done = done + frames;
         self.ahead = Some((run, done)).filter(|_| done < run.frames());

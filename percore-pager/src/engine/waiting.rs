@@ -79,8 +79,13 @@ impl Waiting {
         true
     }
 
-    /// Unmaps everything and tells `give` the runs that are free now.
-    pub(super) fn flush(&mut self, kernel: &mut impl Kernel, mut give: impl FnMut(Run)) {
+    /// Unmaps everything and tells `give` the runs that are free now. Gives the number of calls, and
+    /// of blocks in them.
+    pub(super) fn flush(
+        &mut self,
+        kernel: &mut impl Kernel,
+        mut give: impl FnMut(Run),
+    ) -> (u64, u64) {
         let spans = self.spans.get_mut(..self.used).unwrap_or(&mut []);
         spans.sort_unstable_by_key(|span| span.start);
         let mut batch = Batch::new();
@@ -102,6 +107,7 @@ impl Waiting {
         }
         self.used = 0;
         self.frames = 0;
+        batch.sent
     }
 }
 
@@ -109,6 +115,8 @@ impl Waiting {
 struct Batch {
     blocks: [Block; BATCH],
     used: usize,
+    /// Calls made, and blocks in them.
+    sent: (u64, u64),
 }
 
 impl Batch {
@@ -120,6 +128,7 @@ impl Batch {
         Batch {
             blocks: [none; BATCH],
             used: 0,
+            sent: (0, 0),
         }
     }
 
@@ -145,6 +154,8 @@ impl Batch {
     fn send(&mut self, kernel: &mut impl Kernel) {
         if let Some(blocks) = self.blocks.get(..self.used).filter(|b| !b.is_empty()) {
             kernel.unmap(blocks, Revoke::All);
+            self.sent.0 += 1;
+            self.sent.1 += blocks.len() as u64;
         }
         self.used = 0;
     }

@@ -27,8 +27,9 @@ use crate::engine::objects::{self, Found, Label, Object, Objects};
 use crate::engine::proto::dataspace;
 use crate::engine::rm::Range;
 use crate::engine::{Account, Pool, Ref};
-use crate::frames::Policy;
+use crate::frames::Reshape;
 
+use super::api::Api;
 use super::counters::Counters;
 use super::parked::{Calls, Parked};
 use super::sweep::Sweep;
@@ -106,12 +107,13 @@ pub struct Core<'a, P, W> {
     pub(super) handed: Option<Label>,
     /// The message at hand was put aside before and is not put aside again.
     pub(super) last_try: bool,
-    /// Whether the next turn is for parked calls rather than for ends.
-    calls_next: bool,
+    /// Whose turn is next: parked calls', ends', a change of policy's.
+    next_turn: u8,
+    pub(super) api: Api<'a>,
     pub(super) counters: Counters,
 }
 
-impl<'a, P: Policy, W: World> Core<'a, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// A thread without clients' objects. `parked` is room for calls that take several turns: when it is
     /// full, a call is done to its end at once.
     pub fn new(
@@ -129,7 +131,8 @@ impl<'a, P: Policy, W: World> Core<'a, P, W> {
             own: None,
             handed: None,
             last_try: false,
-            calls_next: false,
+            next_turn: 0,
+            api: Api::default(),
             counters: Counters::default(),
         }
     }
@@ -182,7 +185,7 @@ impl<'a, P: Policy, W: World> Core<'a, P, W> {
     /// Whether [`Core::turn`] has something to do.
     #[inline]
     pub fn has_work(&self) -> bool {
-        self.parked.awake() > 0 || self.ends()
+        self.parked.awake() > 0 || self.ends() || self.api.change.is_moving()
     }
 
     /// Whether objects are on their way out, or may be.
@@ -190,22 +193,28 @@ impl<'a, P: Policy, W: World> Core<'a, P, W> {
         self.sweep.is_pending() || self.objects.has_condemned()
     }
 
-    /// A bounded piece of work between two messages. Parked calls and ends of objects take turns.
+    /// A bounded piece of work between two messages. Parked calls, ends of objects and a change of policy
+    /// take turns.
     pub fn turn(&mut self, utcb: UtcbRef) -> Turn {
         self.handed = None;
-        let calls = self.parked.awake() > 0;
-        let ends = self.ends();
-        if !calls && !ends {
+        let wants = [
+            self.parked.awake() > 0,
+            self.ends(),
+            self.api.change.is_moving(),
+        ];
+        let turns = (1..=wants.len()).map(|n| (usize::from(self.next_turn) + n) % wants.len());
+        let mut due = turns.filter(|n| wants.get(*n).copied().unwrap_or(false));
+        let Some(turn) = due.next() else {
             return Turn::Idle;
-        }
+        };
         self.counters.turns += 1;
-        self.calls_next = !self.calls_next;
-        if calls && (self.calls_next || !ends) {
-            self.next_call(utcb)
-        } else {
-            self.end_some();
-            Turn::More
+        self.next_turn = turn as u8;
+        match turn {
+            0 => return self.next_call(utcb),
+            1 => self.end_some(),
+            _ => self.policy_turn(),
         }
+        Turn::More
     }
 
     /// One bounded piece of work that nobody waits for; `false` when there is nothing to do.

@@ -6,11 +6,13 @@
 //! ```text
 //!  core      the thread's state; the two hot paths; turns
 //!  dispatch  everything else that a message can ask, by kind of object
+//!  api       the pager API
 //!  parked    calls that take several turns, waiting for their answer
 //!  sweep     objects whose gate has gone
 //!  world     gates, foreign dataspaces, text: what the core wants done
 //! ```
 
+pub mod api;
 pub mod core;
 pub mod counters;
 mod dispatch;
@@ -19,6 +21,7 @@ pub mod shell;
 mod sweep;
 pub mod world;
 
+pub use self::api::{CoreAt, Where};
 pub use self::core::{Core, Setting, Ticket, Turn, Verdict};
 pub use counters::Counters;
 pub use parked::Parked;

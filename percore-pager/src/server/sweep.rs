@@ -3,7 +3,7 @@
 //! The kernel says that gates were deleted, not which. So each notice starts a round through the table;
 //! a notice during a round, which may be about an entry behind, starts another one after it.
 
-use crate::frames::Policy;
+use crate::frames::Reshape;
 
 use super::core::Core;
 use super::world::World;
@@ -30,7 +30,7 @@ impl Sweep {
     }
 }
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// A turn's worth of ending objects: first finding them, because what clients see of an end (labels,
     /// quota) comes with that.
     pub(super) fn end_some(&mut self) {

@@ -7,6 +7,7 @@ pub mod cases;
 pub mod world;
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 
 use l4_sys::{CapRights, Errno, Fpage, FpageType, MsgTag, UtcbRef, proto};
 use l4re_rs::msg::Writer;
@@ -91,7 +92,8 @@ pub enum Outcome {
 pub type TestCore = Core<'static, Live<'static>, Tables>;
 
 pub struct Rig {
-    pub core: TestCore,
+    /// Never dropped: a policy's trees lie in the memory that is given back before.
+    pub core: ManuallyDrop<TestCore>,
     block: Box<[u64; 128]>,
     pub next_ticket: u32,
     /// Answers of parked calls.
@@ -156,7 +158,7 @@ impl Rig {
             rights: CapRights::W | CapRights::S | CapRights::R,
         };
         let mut rig = Rig {
-            core,
+            core: ManuallyDrop::new(core),
             block,
             next_ticket: 1,
             answers: BTreeMap::new(),
@@ -437,7 +439,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // SAFETY: the core, the only user of the memory, is dropped with us and does not access it.
+        // SAFETY: the core, the only user of the memory, is not used any more and not dropped.
         unsafe { self.core.pool.kernel.fake.release() }
     }
 }

@@ -167,7 +167,7 @@ pub fn zero_some<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, ds: Ref<Ds>) -
     let left = it.page_count() - it.pages;
     let now = left.min(TURN_FRAMES);
     if let Some(run) = Run::new(FrameNo(it.root + it.pages), now) {
-        pool.kernel.zero(run);
+        pool.zero_now(run);
         pool.arena_mut().get_mut(ds).pages += now;
     }
     left == now

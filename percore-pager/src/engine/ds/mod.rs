@@ -29,6 +29,7 @@
 
 mod create;
 mod death;
+mod holder;
 mod map;
 mod object;
 mod page;
@@ -46,6 +47,7 @@ pub use create::{
     zero_some,
 };
 pub use death::Death;
+pub use holder::{Holds, holds};
 pub use map::{Ask, Mapped, map};
 pub use object::{Ds, Info, Kind, flag};
 pub(super) use pressure::give_back_kept;

@@ -60,7 +60,7 @@ pub(super) fn own_frame<P: Policy, K: Kernel>(
     match pool.take(PageOrder::FRAME) {
         Ok((frame, zeroed)) => {
             if let Some(run) = Run::new(frame, 1).filter(|_| zero && !zeroed) {
-                pool.kernel.zero(run);
+                pool.zero_now(run);
             }
             Ok(frame)
         }

@@ -171,7 +171,7 @@ fn charge<P: Policy, K: Kernel>(
 fn zero<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, base: u32, mask: u16) -> u64 {
     let pages = u64::from(mask.count_ones());
     if let Some(run) = Run::new(frame_of(base, mask.trailing_zeros()), pages) {
-        pool.kernel.zero(run);
+        pool.zero_now(run);
     }
     pages
 }

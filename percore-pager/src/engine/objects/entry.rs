@@ -4,6 +4,7 @@ use crate::engine::arena::Ref;
 use crate::engine::ds::{Death, Ds};
 use crate::engine::quota::Account;
 use crate::engine::rm::Map;
+use crate::engine::runs::Runs;
 
 /// What an entry stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub struct Entry {
     /// Whether clients can have capabilities for it.
     pub(super) gate: bool,
     pub(super) state: State,
+    /// A factory's runs, if it has any.
+    pub(super) runs: Option<Ref<Runs>>,
+    /// A factory: its clients gave up the right to change settings.
+    pub(super) sealed: bool,
     pub(super) parent: Link,
     pub(super) child: Link,
     /// The next sibling; the next free or condemned entry.
@@ -56,6 +61,8 @@ impl Entry {
         generation: 1,
         gate: false,
         state: State::Free,
+        runs: None,
+        sealed: false,
         parent: NONE,
         child: NONE,
         next: NONE,

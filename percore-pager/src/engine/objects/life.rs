@@ -5,6 +5,7 @@ use crate::engine::ds::Death;
 use crate::engine::kernel::Kernel;
 use crate::engine::pool::Pool;
 use crate::engine::rm::{self, Backing};
+use crate::engine::runs;
 use crate::engine::slabs;
 use crate::frames::Policy;
 
@@ -14,6 +15,8 @@ use super::table::Objects;
 
 /// Nodes of a region map that one turn takes out.
 const TURN_NODES: usize = 32;
+/// Runs of a factory that one turn frees.
+const TURN_RUNS: u32 = 64;
 
 impl Objects<'_> {
     /// Begins the end of an object: nobody finds it any more, and what it is charged with itself is
@@ -61,7 +64,7 @@ impl Objects<'_> {
         let Some(entry) = self.entry(at) else {
             return false;
         };
-        let (child, next) = (entry.child, entry.next);
+        let (child, next, runs) = (entry.child, entry.next, entry.runs);
         let done = match &mut entry.state {
             State::Dataspace(death) => death.step(pool),
             State::RegionMap(map) => {
@@ -93,7 +96,7 @@ impl Objects<'_> {
                     }
                     return true;
                 }
-                None => true,
+                None => runs.is_none_or(|runs| runs::drop_some(pool, runs, TURN_RUNS)),
             },
             State::Free | State::Live(_) => true,
         };

@@ -9,6 +9,7 @@
 //! it is *condemned*, from when on its label finds nothing and its quota is back as far as it is the
 //! object's own; then its memory goes in bounded [`turns`](Objects::turn).
 
+mod api;
 mod entry;
 mod fault;
 mod label;

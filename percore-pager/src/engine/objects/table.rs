@@ -107,6 +107,8 @@ impl<'a> Objects<'a> {
             generation: entry.generation,
             gate,
             state: State::Live(object),
+            runs: None,
+            sealed: false,
             parent: above,
             child: NONE,
             next: sibling,

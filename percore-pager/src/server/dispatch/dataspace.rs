@@ -9,7 +9,7 @@ use crate::engine::kernel::Foreign;
 use crate::engine::objects::{Found, Object};
 use crate::engine::proto::dataspace::{self, Request};
 use crate::engine::{Ref, Store};
-use crate::frames::Policy;
+use crate::frames::Reshape;
 use crate::server::core::{Core, Ticket, Verdict};
 use crate::server::parked::{Call, ForeignCopy};
 use crate::server::world::World;
@@ -23,7 +23,7 @@ struct Copy {
     source: Received,
 }
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     pub(super) fn dataspace(
         &mut self,
         msg: Incoming,

@@ -9,7 +9,7 @@ use l4re_rs::server::Incoming;
 use crate::engine::objects::Object;
 use crate::engine::rm::{self, Fault, Map};
 use crate::engine::{Ref, Store};
-use crate::frames::Policy;
+use crate::frames::Reshape;
 use crate::server::core::Core;
 use crate::server::world::World;
 
@@ -30,7 +30,7 @@ impl fmt::Display for Access {
     }
 }
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Ports are not given out here; the kernel raises an exception in the thread.
     pub(super) fn port_fault(&mut self, msg: Incoming) -> Result<MsgTag, Errno> {
         if msg.tag.words() < 2 || !msg.tag.fits() {

@@ -7,12 +7,12 @@ use crate::engine::objects::{Found, Object};
 use crate::engine::proto::{Contiguous, Create, NewDataspace, factory, memory};
 use crate::engine::quota::Figures;
 use crate::engine::{Account, Ref, Store, ds, rm, slabs};
-use crate::frames::Policy;
+use crate::frames::Reshape;
 use crate::server::core::{Core, Ticket, Verdict};
 use crate::server::parked::Call;
 use crate::server::world::World;
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     pub(super) fn create(
         &mut self,
         msg: Incoming,

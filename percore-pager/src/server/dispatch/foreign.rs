@@ -15,7 +15,7 @@ use crate::engine::ds;
 use crate::engine::objects::{Label, Object};
 use crate::engine::proto::rm::{self as message, Attach};
 use crate::engine::rm::{self, AttachFlags, Contents, Place, flag};
-use crate::frames::{FrameNo, Policy, Run};
+use crate::frames::{FrameNo, Reshape, Run};
 use crate::server::core::{Core, Ticket, Verdict};
 use crate::server::parked::{Call, Shown, Step};
 use crate::server::world::World;
@@ -23,7 +23,7 @@ use crate::server::world::World;
 /// Largest region that shows a foreign dataspace.
 const LARGEST: u64 = 16 << 20;
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Begins to attach a foreign dataspace; `None` when the request is for something else, or must be
     /// refused as upstream refuses it.
     pub(super) fn attach_foreign(

@@ -6,11 +6,11 @@ use l4re_rs::msg::Writer;
 use crate::engine::ds::Death;
 use crate::engine::objects::{Label, Object};
 use crate::engine::{Account, Ref, rm, slabs};
-use crate::frames::{FrameNo, Policy};
+use crate::frames::{FrameNo, Reshape};
 use crate::server::core::Core;
 use crate::server::world::World;
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// The thread's root factory: its quota is all memory of the thread, and nothing but the server
     /// ends it.
     ///

@@ -13,19 +13,18 @@ mod region_map;
 use l4_sys::{Errno, MsgTag, proto};
 use l4re_rs::server::Incoming;
 
+use crate::api::PROTOCOL;
 use crate::engine::ds::Ask;
 use crate::engine::objects::{Found, Object};
 use crate::engine::proto::{Class, meta};
-use crate::frames::Policy;
+use crate::frames::Reshape;
 
+use super::api::Asker;
 use super::core::{Core, Ticket, Verdict};
 use super::parked::Saved;
 use super::world::World;
 
-/// The pager API's protocol, see `docs/pager-api.md`.
-const PAGER_API: i64 = 0x5051;
-
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// A message whose label finds nothing (MOE-OBJ-02, -09).
     #[cold]
     #[inline(never)]
@@ -79,7 +78,10 @@ impl<P: Policy, W: World> Core<'_, P, W> {
             }
             (Object::Factory(account), proto::MEM_ALLOC) => self.memory_info(msg, account),
             (Object::Factory(account), proto::DEBUG) => self.debug(msg, account),
-            (Object::Factory(_), PAGER_API) => Err(Errno::BadProto),
+            (Object::Factory(account), PROTOCOL) => {
+                let asker = Asker::Factory(found.label, account, found.rights.special);
+                return self.pager_api(msg, ticket, asker);
+            }
             _ => Err(Errno::BadProto),
         };
         Verdict::of(answer)

@@ -8,11 +8,11 @@ use l4_sys::Errno;
 use crate::engine::kernel::Place;
 use crate::engine::objects::{Found, Object};
 use crate::engine::{Store, ds};
-use crate::frames::Policy;
+use crate::frames::Reshape;
 use crate::server::core::Core;
 use crate::server::world::World;
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Bytes of a dataspace of ours up to the end of its last page.
     ///
     /// # Errors

@@ -9,12 +9,12 @@ use crate::engine::objects::{self, Found, Label, Object, Private};
 use crate::engine::proto::rm::{self as message, Attach, Request};
 use crate::engine::rm::{self, AttachFlags, Contents, Map, Place, flag as region_flag};
 use crate::engine::{Ref, Store};
-use crate::frames::Policy;
+use crate::frames::Reshape;
 use crate::server::core::{Core, Ticket, Verdict};
 use crate::server::parked::Call;
 use crate::server::world::World;
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     pub(super) fn region_map(
         &mut self,
         msg: Incoming,

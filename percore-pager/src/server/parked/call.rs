@@ -7,6 +7,7 @@ use crate::engine::ds::Work;
 use crate::engine::kernel::Foreign;
 use crate::engine::objects::{Label, Private};
 use crate::engine::rm::{Contents, Place};
+use crate::server::api::Task;
 
 /// Words of a message.
 const WORDS: usize = l4_sys::utcb::MESSAGE_REGISTERS;
@@ -68,6 +69,8 @@ pub(in crate::server) enum Call {
         answer: [u64; 3],
         label: i64,
     },
+    /// A request of the pager API.
+    Api(Task),
     /// Try again when objects that are ending have given their memory back.
     Retry(Saved),
 }

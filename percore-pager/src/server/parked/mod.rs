@@ -9,7 +9,7 @@ mod step;
 
 use l4_sys::{Errno, MsgTag, UtcbRef};
 
-use crate::frames::Policy;
+use crate::frames::Reshape;
 
 use super::core::{Core, Ticket, Turn, Verdict};
 use super::world::World;
@@ -119,7 +119,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Begins a call: the answer if one step is enough or it cannot be parked, otherwise it is parked.
     pub(super) fn begin(&mut self, mut call: Call, utcb: UtcbRef, ticket: Ticket) -> Verdict {
         let asleep = match self.step(&mut call, utcb) {

@@ -7,7 +7,7 @@ use crate::engine::ds::{self, Progress, Source, Work};
 use crate::engine::kernel::Foreign;
 use crate::engine::objects::{Label, Object};
 use crate::engine::proto::rm as rm_proto;
-use crate::frames::Policy;
+use crate::frames::Reshape;
 use crate::server::core::Core;
 use crate::server::world::World;
 
@@ -26,7 +26,7 @@ pub(in crate::server) enum Step {
     Done(Result<MsgTag, Errno>),
 }
 
-impl<P: Policy, W: World> Core<'_, P, W> {
+impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Does a turn's worth of a call; its answer is written when it is done.
     pub(super) fn step(&mut self, call: &mut Call, utcb: UtcbRef) -> Step {
         match call {
@@ -109,6 +109,10 @@ impl<P: Policy, W: World> Core<'_, P, W> {
                 let words = Writer::new(utcb).u64(start).u64(size).u64(cap);
                 Step::Done(words.finish(*label))
             }
+            Call::Api(task) => match self.step_api(task, utcb) {
+                Step::Done(Err(Errno::NoMem)) if self.ends() => Step::Short,
+                step => step,
+            },
             Call::Retry(_) if self.ends() => Step::Short,
             // The caller tries now.
             Call::Retry(_) => Step::More,
@@ -164,6 +168,7 @@ impl<P: Policy, W: World> Core<'_, P, W> {
             Call::Show(shown) => self.pool.kernel.drop_foreign(shown.from),
             Call::Attach { private, .. } => private.stop(&mut self.objects, &mut self.pool),
             Call::Zero { made } => self.end(made),
+            Call::Api(task) => self.drop_api(task),
             _ => {}
         }
     }

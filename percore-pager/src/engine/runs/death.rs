@@ -1,0 +1,37 @@
+//! The end of a factory's runs.
+
+use crate::engine::arena::{Ref, Store};
+use crate::engine::kernel::Kernel;
+use crate::engine::pool::Pool;
+use crate::engine::slabs;
+use crate::frames::Policy;
+
+use super::record::State;
+use super::{Runs, bytes, table};
+
+/// Frees up to `most` runs and nodes of a table that nobody can reach any more; `true` when nothing is
+/// left of it. The lists are not kept up: nothing else may be done with it from the first call on.
+pub fn drop_some<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    runs: Ref<Runs>,
+    most: u32,
+) -> bool {
+    let account = table::account(pool.arena(), runs);
+    for _ in 0..most {
+        match table::pop_last(pool.arena_mut(), runs) {
+            Some((_, record)) if record.state() == State::Free => {}
+            Some((_, record)) => {
+                pool.give_up(record.start(), record.order().frames().into());
+                if let Some(account) = account {
+                    slabs::settle(pool, account, bytes(record.order()));
+                }
+            }
+            None if table::free_node(pool, runs) => {}
+            None => {
+                slabs::free(pool, runs);
+                return true;
+            }
+        }
+    }
+    false
+}
