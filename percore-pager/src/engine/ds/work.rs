@@ -310,7 +310,10 @@ impl Work {
         let (mut copied, mut pieces) = (0, 0);
         let mut quiet = share::Quiet::default();
         while self.left > 0 && copied < TURN_FRAMES && pieces < TURN_PIECES {
-            let fresh = !page::is_there(pool.arena(), self.ds, page_at(self.at, down));
+            let page = page_at(self.at, down);
+            let fresh = !page::is_there(pool.arena(), self.ds, page);
+            let on_demand = pool.arena().get(self.ds).kind() == Kind::OnDemand;
+            let own = !on_demand || matches!(page::look(pool.arena(), self.ds, page), Page::Own(_));
             if fresh && copied > 0 {
                 // It may take a whole turn to make it.
                 break;
@@ -335,7 +338,8 @@ impl Work {
                     self.keep_source(source, from, down);
                     return Err(error);
                 }
-                copied += if fresh { TURN_FRAMES } else { 1 };
+                // A page that is shared is copied before it is written.
+                copied += if fresh { TURN_FRAMES } else { 2 - u64::from(own) };
             }
             pieces += 1;
             self.left -= bytes;
