@@ -283,7 +283,7 @@ impl Work {
         write: bool,
     ) -> Result<(), Errno> {
         let (mut frames, mut pieces) = (0, 0);
-        while self.left > 0 && pieces < TURN_PIECES {
+        while self.left > 0 && frames < TURN_FRAMES && pieces < TURN_PIECES {
             let page = self.at >> PAGE_SHIFT;
             if !page::is_there(pool.arena(), self.ds, page) {
                 if frames > 0 {
@@ -339,7 +339,11 @@ impl Work {
                     return Err(error);
                 }
                 // A page that is shared is copied before it is written.
-                copied += if fresh { TURN_FRAMES } else { 2 - u64::from(own) };
+                copied += if fresh {
+                    TURN_FRAMES
+                } else {
+                    2 - u64::from(own)
+                };
             }
             pieces += 1;
             self.left -= bytes;
