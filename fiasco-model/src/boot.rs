@@ -165,7 +165,8 @@ impl State {
     }
 
     /// Makes a boot thread in `task`, bound, placed on CPU 0, started at `entry`.
-    fn boot_thread(&mut self, task: ObjId, entry: u64, name: &str) -> ObjId {
+    fn boot_thread(&mut self, task: ObjId, ip: u64, name: &str) -> ObjId {
+        let start = self.entry_at(ip);
         let thread = self
             .objs
             .add(Kind::Thread(Box::new(Thread::new())), (Quotas::ROOT, 0));
@@ -188,15 +189,17 @@ impl State {
         self.place(thread, 0, BOOT_PRIO);
         if let Some(t) = self.objs.thread_mut(thread) {
             t.pager = 4;
-            t.start = Some(entry);
+            t.start = start;
             t.run = Run::Ready;
         }
         self.make_ready(thread, 0);
         thread
     }
 
-    /// The boot tasks: `sigma0` and `root` are entries. Returns the root task.
-    pub fn boot(&mut self, sigma0: u64, root: u64) -> ObjId {
+    /// The boot tasks: sigma0's and the root task's programs are entries, at these instruction
+    /// pointers. Returns the root task.
+    pub fn boot(&mut self, programs: [u64; 2]) -> ObjId {
+        let [sigma0, root] = programs;
         self.boot_sigma0();
         let s0_thread = self.boot_thread(self.sigma0, sigma0, "sigma0");
         let task = self

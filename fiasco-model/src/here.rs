@@ -9,7 +9,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use corosensei::Yielder;
-use l4_sys::host::{self, Kernel};
+use l4_sys::host::Kernel;
 use l4_sys::{CapIdx, MsgTag, Timeouts, Utcb};
 
 use crate::dispatch::may_go_on;
@@ -17,8 +17,7 @@ use crate::fault::FaultStep;
 use crate::object::ObjId;
 use crate::pinned::Shared;
 use crate::rng::Rng;
-use crate::state::{ENTRY_BASE, ENTRY_STEP, FAILED, NOBODY, State};
-use crate::thread::Run;
+use crate::state::{FAILED, NOBODY, State};
 
 /// One simulated CPU on its host thread.
 pub(crate) struct Cpu<'a> {
@@ -77,22 +76,12 @@ impl<'a> Cpu<'a> {
 
     /// Runs `f` with this CPU answering the host thread's system calls.
     pub fn while_installed<R>(&self, f: impl FnOnce() -> R) -> R {
-        let this: &dyn Kernel = self;
-        // SAFETY: only the lifetime is dropped; `self` outlives this call, which puts back what
-        // was there before.
-        let this: *const dyn Kernel = unsafe {
-            core::mem::transmute::<*const (dyn Kernel + '_), *const (dyn Kernel + 'static)>(this)
-        };
-        // SAFETY: as above.
-        let before = unsafe { host::enter(Some(this)) };
-        crate::user::enter(Some(self));
-        HERE.with(|h| h.set(core::ptr::from_ref(self).cast()));
-        let result = f();
-        HERE.with(|h| h.set(core::ptr::null()));
-        crate::user::enter(None);
-        // SAFETY: what was there before is its owner's matter.
-        unsafe { host::enter(before) };
-        result
+        crate::user::installed(self, || {
+            HERE.with(|h| h.set(core::ptr::from_ref(self).cast()));
+            let result = f();
+            HERE.with(|h| h.set(core::ptr::null()));
+            result
+        })
     }
 
     /// The state, with this CPU's thread as the running one.
@@ -167,13 +156,7 @@ fn access(addr: u64, rights: u8) -> *mut u8 {
             step = operation(|st| st.fault_answer(addr, write));
         }
         if step == FaultStep::Hopeless {
-            operation(|st| {
-                let me = st.me;
-                st.violation(me, crate::trace::Misuse::UnhandledFault { addr });
-                if let Some(t) = st.objs.thread_mut(me) {
-                    t.run = Run::Stuck;
-                }
-            });
+            operation(|st| st.stuck(addr));
         }
     }
 }
@@ -200,15 +183,7 @@ impl Kernel for Cpu<'_> {
     }
 
     fn zero(&self, addr: u64, bytes: u64) {
-        let mut at = addr;
-        let end = addr + bytes;
-        while at < end {
-            let part = (end - at).min(4096 - at % 4096);
-            let p = access(at, 6);
-            // SAFETY: as in virtual time: inside one simulated page that is mapped writable.
-            unsafe { core::ptr::write_bytes(p, 0, part as usize) };
-            at += part;
-        }
+        crate::user::zero(addr, bytes, access);
         look(|st| st.count().zeroed += bytes);
     }
 
@@ -217,10 +192,7 @@ impl Kernel for Cpu<'_> {
     }
 
     fn entry(&self, start: Box<dyn FnOnce(u64) + Send>) -> u64 {
-        look(|st| {
-            st.entries.push(Some(start));
-            ENTRY_BASE + (st.entries.len() as u64 - 1) * ENTRY_STEP
-        })
+        look(|st| st.add_entry(start))
     }
 }
 
@@ -248,12 +220,7 @@ impl crate::user::Engine for Cpu<'_> {
     }
 
     fn mortal(&self, per_million: u32) {
-        look(|st| {
-            let me = st.me;
-            if let Some(t) = st.objs.thread_mut(me) {
-                t.mortal = per_million;
-            }
-        });
+        look(|st| st.mortal(per_million));
     }
 
     fn totals(&self) -> crate::Counters {

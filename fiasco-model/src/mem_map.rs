@@ -188,18 +188,9 @@ impl State {
             .insert(dst, new, || quotas.alloc(payer, quota::PAGE_TABLE));
         self.charge(self.cost.map_page);
         match inserted {
-            Inserted::NoMem => Err(MapError::NoMem),
-            Inserted::Conflict => Ok(()),
-            Inserted::Exists | Inserted::Upgraded if upgrade => {
-                self.count().maps += 1;
-                self.note(What::Map {
-                    from,
-                    to,
-                    addr: dst,
-                    order,
-                });
-                Ok(())
-            }
+            Inserted::NoMem => return Err(MapError::NoMem),
+            Inserted::Conflict => return Ok(()),
+            Inserted::Exists | Inserted::Upgraded if upgrade => {}
             _ => {
                 let map = if grant {
                     self.grant_page(from, src, page, to, dst, flush)
@@ -216,16 +207,16 @@ impl State {
                 if let Some(t) = self.objs.task_mut(to) {
                     t.pages.set_map(dst, map);
                 }
-                self.count().maps += 1;
-                self.note(What::Map {
-                    from,
-                    to,
-                    addr: dst,
-                    order,
-                });
-                Ok(())
             }
         }
+        self.count().maps += 1;
+        self.note(What::Map {
+            from,
+            to,
+            addr: dst,
+            order,
+        });
+        Ok(())
     }
 
     fn new_mapping(

@@ -8,7 +8,7 @@ use crate::count::Counters;
 use crate::machine::{Machine, MachineError};
 use crate::object::{CpuId, Kind, ObjId};
 use crate::ram::Ram;
-use crate::state::{ENTRY_BASE, ENTRY_STEP, Entry, State};
+use crate::state::State;
 use crate::trace::{Event, Violation};
 use crate::virt::{End, Order, Virtual};
 
@@ -109,10 +109,7 @@ impl Model {
 
     /// Gives a program an instruction pointer, as [`l4_sys::host::entry`] does from inside.
     pub fn entry(&self, program: impl FnOnce(u64) + Send + 'static) -> u64 {
-        let mut st = self.engine.state.borrow_mut();
-        let program: Entry = Box::new(program);
-        st.entries.push(Some(program));
-        ENTRY_BASE + (st.entries.len() as u64 - 1) * ENTRY_STEP
+        self.engine.state.borrow_mut().add_entry(Box::new(program))
     }
 
     /// Boots sigma0 and the root task with these programs, as the kernel starts them. Each gets
@@ -130,9 +127,8 @@ impl Model {
             self.entry(move |_| sigma0(boot::KIP)),
             self.entry(move |_| root(boot::KIP)),
         ];
-        let index = |ip: u64| (ip - ENTRY_BASE) / ENTRY_STEP;
         let mut st = self.engine.state.borrow_mut();
-        self.root = Some(st.boot(index(entries[0]), index(entries[1])));
+        self.root = Some(st.boot(entries));
         self.baseline = caps(&st);
         if let Some(n) = self.fail_alloc {
             st.quotas.fail_at = st.quotas.allocations() + n;

@@ -16,7 +16,7 @@ use corosensei::{Coroutine, CoroutineResult};
 use crate::dispatch::{put_back, start_on};
 use crate::here::{self, Cpu};
 use crate::object::ObjId;
-use crate::state::{ENTRY_BASE, ENTRY_STEP, State};
+use crate::state::State;
 use crate::thread::Run;
 use crate::virt::{Co, End, STACK};
 
@@ -98,13 +98,6 @@ impl Shared {
             w.notify_all();
         }
     }
-
-    /// Host address of a registered program, for set-up.
-    pub fn entry(&self, program: crate::state::Entry) -> u64 {
-        let mut st = self.lock();
-        st.entries.push(Some(program));
-        ENTRY_BASE + (st.entries.len() as u64 - 1) * ENTRY_STEP
-    }
 }
 
 /// Pins the calling host thread, as far as the host has so many processors and allows it.
@@ -175,19 +168,10 @@ impl Cpu<'_> {
 
     fn dispatch(&self, thread: ObjId, mut st: MutexGuard<'_, State>) {
         self.me.set(thread);
-        let start = match st.objs.thread_mut(thread) {
-            Some(t) => {
-                self.utcb.set(t.utcb);
-                t.start.take().map(|e| (e, t.sp))
-            }
-            None => None,
-        };
-        let start = start.and_then(|(e, sp)| {
-            st.entries
-                .get_mut(e as usize)
-                .and_then(Option::take)
-                .map(|f| (f, sp))
-        });
+        if let Some(t) = st.objs.thread(thread) {
+            self.utcb.set(t.utcb);
+        }
+        let start = st.take_start(thread);
         self.shared.notify(&mut st);
         drop(st);
         let mut co = match start {
@@ -247,11 +231,7 @@ impl Cpu<'_> {
 
     fn finished(&self, thread: ObjId) {
         let mut st = self.shared.lock();
-        st.unready(thread);
-        if let Some(t) = st.objs.thread_mut(thread) {
-            t.run = Run::Done;
-        }
-        st.exits(thread);
+        st.returned(thread);
         self.shared.notify(&mut st);
     }
 

@@ -18,6 +18,7 @@ use crate::object::{CpuId, Kind, ObjId, Objects};
 use crate::quota::Quotas;
 use crate::ram::Ram;
 use crate::sched::Cpu;
+use crate::thread::Run;
 use crate::trace::{Event, Misuse, Ring, Violation, What};
 
 /// Code that a thread can be started at.
@@ -97,6 +98,57 @@ impl State {
             leaked: Default::default(),
             to_receive: Vec::new(),
             queues,
+        }
+    }
+
+    /// Gives a program an instruction pointer.
+    pub fn add_entry(&mut self, program: Entry) -> u64 {
+        self.entries.push(Some(program));
+        ENTRY_BASE + (self.entries.len() as u64 - 1) * ENTRY_STEP
+    }
+
+    /// Number of the program that an instruction pointer stands for, as long as it has not begun.
+    pub fn entry_at(&self, ip: u64) -> Option<u64> {
+        ip.checked_sub(ENTRY_BASE)
+            .filter(|o| o % ENTRY_STEP == 0)
+            .map(|o| o / ENTRY_STEP)
+            .filter(|i| self.entries.get(*i as usize).is_some_and(Option::is_some))
+    }
+
+    /// The program that a thread is to begin with, if it is, and its stack pointer.
+    pub fn take_start(&mut self, thread: ObjId) -> Option<(Entry, u64)> {
+        let t = self.objs.thread_mut(thread)?;
+        let (index, sp) = (t.start.take()?, t.sp);
+        let program = self
+            .entries
+            .get_mut(index as usize)
+            .and_then(Option::take)?;
+        Some((program, sp))
+    }
+
+    /// A thread's program returned: it sleeps for ever.
+    pub fn returned(&mut self, thread: ObjId) {
+        self.unready(thread);
+        if let Some(t) = self.objs.thread_mut(thread) {
+            t.run = Run::Done;
+        }
+        self.exits(thread);
+    }
+
+    /// The running thread may die at each of its steps.
+    pub fn mortal(&mut self, per_million: u32) {
+        let me = self.me;
+        if let Some(t) = self.objs.thread_mut(me) {
+            t.mortal = per_million;
+        }
+    }
+
+    /// The running thread faulted at `addr` and nobody handles that: it stays there.
+    pub fn stuck(&mut self, addr: u64) {
+        let me = self.me;
+        self.violation(me, Misuse::UnhandledFault { addr });
+        if let Some(t) = self.objs.thread_mut(me) {
+            t.run = Run::Stuck;
         }
     }
 

@@ -61,23 +61,29 @@ impl State {
         }
     }
 
+    /// The thread that the first item of a request to bind names, with S.
+    fn item_thread(&mut self, call: &Call) -> Result<ObjId, Reply> {
+        let cap = self.item_cap(call)?;
+        if self.objs.thread(cap.obj).is_none() {
+            return Err(err(Errno::Inval));
+        }
+        if cap.rights & 2 == 0 {
+            return Err(err(Errno::Perm));
+        }
+        Ok(cap.obj)
+    }
+
     fn bind_irq(&mut self, call: Call) -> Reply {
         if call.rights & 2 == 0 {
             return err(Errno::Perm);
         }
-        let cap = match self.item_cap(&call) {
-            Ok(c) => c,
+        let thread = match self.item_thread(&call) {
+            Ok(t) => t,
             Err(e) => return e,
         };
-        if self.objs.thread(cap.obj).is_none() {
-            return err(Errno::Inval);
-        }
-        if cap.rights & 2 == 0 {
-            return err(Errno::Perm);
-        }
         let label = call.utcb.mr(1);
         let same = match self.objs.irq_mut(call.obj) {
-            Some(i) => i.thread == Some(cap.obj),
+            Some(i) => i.thread == Some(thread),
             None => return err(Errno::NoSys),
         };
         let mut pending = false;
@@ -89,7 +95,7 @@ impl State {
             self.unbind_irq(call.obj);
         }
         if let Some(i) = self.objs.irq_mut(call.obj) {
-            i.thread = Some(cap.obj);
+            i.thread = Some(thread);
             i.label = label;
             i.pending &= same;
         }
@@ -219,25 +225,19 @@ impl State {
         if label & 3 != 0 {
             return err(Errno::Inval);
         }
-        let cap = match self.item_cap(&call) {
-            Ok(c) => c,
+        let thread = match self.item_thread(&call) {
+            Ok(t) => t,
             Err(e) => return e,
         };
-        if self.objs.thread(cap.obj).is_none() {
-            return err(Errno::Inval);
-        }
-        if cap.rights & 2 == 0 {
-            return err(Errno::Perm);
-        }
         let Some(g) = self.objs.gate_mut(call.obj) else {
             return err(Errno::NoSys);
         };
         g.label = label;
-        g.thread = Some(cap.obj);
+        g.thread = Some(thread);
         let waiting = core::mem::take(&mut g.waiting);
         let me = self.me;
         for w in waiting.iter() {
-            self.resend(call.obj, w, (Some(cap.obj), label));
+            self.resend(call.obj, w, (Some(thread), label));
         }
         self.me = me;
         ok(0)

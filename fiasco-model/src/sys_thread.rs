@@ -5,7 +5,7 @@ use l4_sys::{Errno, IpcError};
 
 use crate::invoke::{Call, Reply, err, ok};
 use crate::object::ObjId;
-use crate::state::{ENTRY_BASE, ENTRY_STEP, State};
+use crate::state::State;
 use crate::thread::Run;
 use crate::trace::Misuse;
 
@@ -149,11 +149,7 @@ impl State {
             return Err(Errno::Inval);
         }
         let (old, run) = ((t.ip, t.sp), t.run);
-        let entry = ip
-            .checked_sub(ENTRY_BASE)
-            .filter(|o| o % ENTRY_STEP == 0)
-            .map(|o| o / ENTRY_STEP)
-            .filter(|i| self.entries.get(*i as usize).is_some_and(Option::is_some));
+        let entry = self.entry_at(ip);
         if ip != u64::MAX && entry.is_none() {
             self.violation(thread, Misuse::NoEntry { ip });
             return Err(Errno::Inval);

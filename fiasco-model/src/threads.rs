@@ -5,7 +5,7 @@ use crate::count::Counters;
 use crate::model::{Options, SetupError, new_state};
 use crate::object::ObjId;
 use crate::pinned::Shared;
-use crate::state::{ENTRY_BASE, ENTRY_STEP, NOBODY};
+use crate::state::NOBODY;
 use crate::trace::Violation;
 use crate::virt::End;
 
@@ -32,10 +32,10 @@ impl ThreadModel {
         sigma0: impl FnOnce(u64) + Send + 'static,
         root: impl FnOnce(u64) + Send + 'static,
     ) {
-        let a = self.shared.entry(Box::new(move |_| sigma0(boot::KIP)));
-        let b = self.shared.entry(Box::new(move |_| root(boot::KIP)));
-        let index = |ip: u64| (ip - ENTRY_BASE) / ENTRY_STEP;
-        self.shared.lock().boot(index(a), index(b));
+        let mut st = self.shared.lock();
+        let a = st.add_entry(Box::new(move |_| sigma0(boot::KIP)));
+        let b = st.add_entry(Box::new(move |_| root(boot::KIP)));
+        st.boot([a, b]);
     }
 
     /// Runs until nothing can run, a program calls [`crate::user::stop`], or about `bound` steps

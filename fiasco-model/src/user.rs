@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 
+use l4_sys::host::{self, Kernel};
+
 /// What an engine offers to the programs it runs.
 pub(crate) trait Engine {
     fn access(&self, addr: u64, rights: u8) -> *mut u8;
@@ -19,17 +21,42 @@ std::thread_local! {
     static ENGINE: Cell<Option<*const dyn Engine>> = const { Cell::new(None) };
 }
 
-/// Makes `engine` answer this host thread's programs.
-pub(crate) fn enter(engine: Option<&dyn Engine>) {
-    // The lifetime is dropped: engines remove themselves before they go.
-    let p = engine.map(|e| {
-        let e: *const (dyn Engine + '_) = e;
-        // SAFETY: only the lifetime of the pointed-to trait object changes.
-        unsafe {
-            core::mem::transmute::<*const (dyn Engine + '_), *const (dyn Engine + 'static)>(e)
-        }
-    });
-    ENGINE.with(|e| e.set(p));
+/// Runs `f` with `engine` answering this host thread's system calls and programs; what answered
+/// before does so again afterwards.
+pub(crate) fn installed<E: Kernel + Engine, R>(engine: &E, f: impl FnOnce() -> R) -> R {
+    let kernel: &dyn Kernel = engine;
+    let programs: &dyn Engine = engine;
+    // SAFETY: only the lifetime is dropped; `engine` stays in place during this call, and what was
+    // installed before is put back at its end.
+    let kernel: *const dyn Kernel = unsafe {
+        core::mem::transmute::<*const (dyn Kernel + '_), *const (dyn Kernel + 'static)>(kernel)
+    };
+    // SAFETY: as above.
+    let programs: *const dyn Engine = unsafe {
+        core::mem::transmute::<*const (dyn Engine + '_), *const (dyn Engine + 'static)>(programs)
+    };
+    // SAFETY: as above.
+    let before = unsafe { host::enter(Some(kernel)) };
+    let programs = ENGINE.with(|e| e.replace(Some(programs)));
+    let result = f();
+    ENGINE.with(|e| e.set(programs));
+    // SAFETY: what was there before is its owner's matter.
+    unsafe { host::enter(before) };
+    result
+}
+
+/// Zeroes simulated memory page by page; `access` gives the host address of what is mapped writable.
+pub(crate) fn zero(addr: u64, bytes: u64, access: impl Fn(u64, u8) -> *mut u8) {
+    let mut at = addr;
+    let end = addr + bytes;
+    while at < end {
+        let part = (end - at).min(4096 - at % 4096);
+        let p = access(at, 6);
+        // SAFETY: `part` bytes inside one simulated page that is mapped writable; the area is the
+        // model's, and the caller of `mem::zero` answers for references into it.
+        unsafe { core::ptr::write_bytes(p, 0, part as usize) };
+        at += part;
+    }
 }
 
 // Not inlined: see `l4_sys::host`.

@@ -10,14 +10,12 @@ use std::collections::HashMap;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use l4_sys::Utcb;
-use l4_sys::host::{self, Kernel};
 
 use crate::dispatch::{earliest, may_go_on, put_back, start_on};
 use crate::fault::FaultStep;
 use crate::object::ObjId;
 use crate::rng::Rng;
 use crate::state::State;
-use crate::thread::Run;
 
 /// Host stack of a simulated thread; its pages are only used when touched.
 pub(crate) const STACK: usize = 256 << 10;
@@ -81,20 +79,7 @@ impl Virtual {
 
     /// Runs until nothing can run, a program stops the run, or `bound` steps have happened.
     pub fn run(&self, bound: u64) -> End {
-        let this: &dyn Kernel = self;
-        // SAFETY: only the lifetime is dropped; `self` stays in place during this call, and what
-        // was installed before is put back at its end.
-        let this: *const dyn Kernel = unsafe {
-            core::mem::transmute::<*const (dyn Kernel + '_), *const (dyn Kernel + 'static)>(this)
-        };
-        // SAFETY: as above.
-        let before = unsafe { host::enter(Some(this)) };
-        crate::user::enter(Some(self));
-        let end = self.run_inner(bound);
-        crate::user::enter(None);
-        // SAFETY: what was there before is its owner's matter.
-        unsafe { host::enter(before) };
-        end
+        crate::user::installed(self, || self.run_inner(bound))
     }
 
     fn run_inner(&self, bound: u64) -> End {
@@ -154,20 +139,11 @@ impl Virtual {
     fn dispatch(&self, thread: ObjId) {
         let start = {
             let mut st = self.state.borrow_mut();
-            let Some(t) = st.objs.thread_mut(thread) else {
+            let Some(t) = st.objs.thread(thread) else {
                 return;
             };
             self.utcb.set(t.utcb);
-            match t.start.take() {
-                Some(e) => {
-                    let sp = t.sp;
-                    st.entries
-                        .get_mut(e as usize)
-                        .and_then(Option::take)
-                        .map(|f| (f, sp))
-                }
-                None => None,
-            }
+            st.take_start(thread)
         };
         let mut co = match start {
             Some((entry, sp)) => {
@@ -205,12 +181,7 @@ impl Virtual {
 
     /// A program that returned sleeps for ever.
     fn finished(&self, thread: ObjId) {
-        let mut st = self.state.borrow_mut();
-        st.unready(thread);
-        if let Some(t) = st.objs.thread_mut(thread) {
-            t.run = Run::Done;
-        }
-        st.exits(thread);
+        self.state.borrow_mut().returned(thread);
     }
 
     fn drop_coroutine(&self, thread: ObjId) {
@@ -302,14 +273,7 @@ impl Virtual {
             step = self.state.borrow_mut().fault_answer(addr, write);
         }
         if step == FaultStep::Hopeless {
-            {
-                let mut st = self.state.borrow_mut();
-                let me = st.me;
-                st.violation(me, crate::trace::Misuse::UnhandledFault { addr });
-                if let Some(t) = st.objs.thread_mut(me) {
-                    t.run = Run::Stuck;
-                }
-            }
+            self.state.borrow_mut().stuck(addr);
             self.settle();
         }
     }

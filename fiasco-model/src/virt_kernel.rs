@@ -3,7 +3,6 @@
 use l4_sys::host::Kernel;
 use l4_sys::{CapIdx, MsgTag, Timeouts, Utcb};
 
-use crate::state::{ENTRY_BASE, ENTRY_STEP};
 use crate::virt::Virtual;
 
 impl Kernel for Virtual {
@@ -34,16 +33,7 @@ impl Kernel for Virtual {
     }
 
     fn zero(&self, addr: u64, bytes: u64) {
-        let mut at = addr;
-        let end = addr + bytes;
-        while at < end {
-            let part = (end - at).min(4096 - at % 4096);
-            let p = self.access(at, 6);
-            // SAFETY: `part` bytes inside one simulated page that is mapped writable; the area is
-            // the model's, and the caller of `mem::zero` answers for references into it.
-            unsafe { core::ptr::write_bytes(p, 0, part as usize) };
-            at += part;
-        }
+        crate::user::zero(addr, bytes, |at, rights| self.access(at, rights));
         let mut st = self.state.borrow_mut();
         st.count().zeroed += bytes;
         let cost = st.cost.zero_4k * bytes / 4096;
@@ -56,9 +46,7 @@ impl Kernel for Virtual {
     }
 
     fn entry(&self, start: Box<dyn FnOnce(u64) + Send>) -> u64 {
-        let mut st = self.state.borrow_mut();
-        st.entries.push(Some(start));
-        ENTRY_BASE + (st.entries.len() as u64 - 1) * ENTRY_STEP
+        self.state.borrow_mut().add_entry(start)
     }
 }
 
@@ -84,11 +72,7 @@ impl crate::user::Engine for Virtual {
     }
 
     fn mortal(&self, per_million: u32) {
-        let mut st = self.state.borrow_mut();
-        let me = st.me;
-        if let Some(t) = st.objs.thread_mut(me) {
-            t.mortal = per_million;
-        }
+        self.state.borrow_mut().mortal(per_million);
     }
 
     fn totals(&self) -> crate::Counters {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::l4re::config_value;
+use crate::build_dir::{BuildDir, config_value};
 use crate::setting::{Source, Value};
 use crate::{Error, Revision};
 
@@ -12,52 +12,40 @@ const REMEDY: &str = "give the full path of the directory made by 'make BUILDDIR
 /// A build directory of the kernel for amd64, with a kernel in it.
 #[derive(Debug, Clone)]
 pub struct FiascoBuild {
-    root: PathBuf,
-    setting: Source,
+    dir: BuildDir,
     config: String,
 }
 
 impl FiascoBuild {
     /// Checks the path that a setting names.
     pub(crate) fn open(value: &Value) -> Result<Self, Error> {
-        let wrong = |missing: String| Error::Tree {
-            setting: value.source.clone(),
-            path: value.path.clone(),
-            missing,
-            remedy: REMEDY,
-        };
-        if !value.absolute(REMEDY)?.is_dir() {
-            return Err(wrong("there is no such directory".into()));
-        }
-        let config = fs::read_to_string(value.path.join("globalconfig.out"))
-            .map_err(|cause| wrong(format!("cannot read 'globalconfig.out' in it ({cause})")))?;
-        let build = Self {
-            root: value.path.clone(),
-            setting: value.source.clone(),
-            config,
-        };
+        let dir = BuildDir::open(value, REMEDY)?;
+        let config = dir.text("globalconfig.out")?;
+        let build = Self { dir, config };
         if build.config("CONFIG_AMD64") != Some("y") {
-            return Err(wrong("CONFIG_AMD64 is not set in its configuration".into()));
+            return Err(build
+                .dir
+                .wrong("CONFIG_AMD64 is not set in its configuration"));
         }
         if !build.kernel().is_file() {
-            return Err(wrong("the kernel 'fiasco' is missing in it".into()));
+            return Err(build.dir.wrong("the kernel 'fiasco' is missing in it"));
         }
         Ok(build)
     }
 
     /// The build directory itself.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.dir.root()
     }
 
     /// Which setting named it.
     pub fn setting(&self) -> &Source {
-        &self.setting
+        self.dir.setting()
     }
 
     /// The kernel's ELF file.
     pub fn kernel(&self) -> PathBuf {
-        self.root.join("fiasco")
+        self.root().join("fiasco")
     }
 
     /// A value of the kernel's configuration, without quotes.
@@ -75,7 +63,7 @@ impl FiascoBuild {
     /// Revision that the kernel says at start: what was compiled, not what the sources are now.
     /// Falls back to the source tree's.
     pub fn revision(&self) -> Revision {
-        let compiled = fs::read_to_string(self.root.join("version.h")).ok();
+        let compiled = fs::read_to_string(self.root().join("version.h")).ok();
         compiled
             .as_deref()
             .and_then(|text| {
@@ -83,6 +71,6 @@ impl FiascoBuild {
                     .find_map(|line| line.strip_prefix("#define CODE_VERSION "))
             })
             .map(|value| Revision::new(value.trim().trim_matches('"')))
-            .unwrap_or_else(|| Revision::of(&self.root.join("source")))
+            .unwrap_or_else(|| Revision::of(&self.root().join("source")))
     }
 }

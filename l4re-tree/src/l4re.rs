@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::build_dir::{BuildDir, config_value};
 use crate::setting::{Source, Value};
 use crate::{Error, Revision};
 
@@ -16,9 +17,8 @@ const REMEDY: &str = "give the full path of the directory made by 'make B=DIR' i
 /// Programs may still be missing; [`L4reBuild::file`] says so when one is asked for.
 #[derive(Debug, Clone)]
 pub struct L4reBuild {
-    root: PathBuf,
+    dir: BuildDir,
     source: PathBuf,
-    setting: Source,
     /// `<arch>_<cpu>`, for example `amd64_gen`: the name of the folders below `bin` and `lib`.
     system: String,
     /// The binary interface, `l4f` for Fiasco.
@@ -28,24 +28,15 @@ pub struct L4reBuild {
 impl L4reBuild {
     /// Checks the path that a setting names.
     pub(crate) fn open(value: &Value) -> Result<Self, Error> {
-        let wrong = |missing: String| Error::Tree {
-            setting: value.source.clone(),
-            path: value.path.clone(),
-            missing,
-            remedy: REMEDY,
-        };
-        if !value.absolute(REMEDY)?.is_dir() {
-            return Err(wrong("there is no such directory".into()));
-        }
-        let kconfig = fs::read_to_string(value.path.join(".kconfig"))
-            .map_err(|cause| wrong(format!("cannot read '.kconfig' in it ({cause})")))?;
+        let dir = BuildDir::open(value, REMEDY)?;
+        let kconfig = dir.text(".kconfig")?;
         let key = |name: &str| {
             config_value(&kconfig, name)
-                .ok_or_else(|| wrong(format!("no {name} in its '.kconfig'")))
+                .ok_or_else(|| dir.wrong(format!("no {name} in its '.kconfig'")))
         };
         let arch = key("CONFIG_BUILD_ARCH")?;
         if arch != ARCH {
-            return Err(wrong(format!("it is configured for {arch}, not {ARCH}")));
+            return Err(dir.wrong(format!("it is configured for {arch}, not {ARCH}")));
         }
         // Without a CPU setting the folders are named after the architecture alone.
         let system = match config_value(&kconfig, "CONFIG_CPU") {
@@ -54,14 +45,13 @@ impl L4reBuild {
         };
         let abi = key("CONFIG_BUILD_ABI")?.to_owned();
         if !value.path.join("include/l4/sys/types.h").exists() {
-            return Err(wrong("'include/l4/sys/types.h' is missing in it".into()));
+            return Err(dir.wrong("'include/l4/sys/types.h' is missing in it"));
         }
         let source = source_root(&value.path)
-            .ok_or_else(|| wrong("its 'source' link and Makefile name no source tree".into()))?;
+            .ok_or_else(|| dir.wrong("its 'source' link and Makefile name no source tree"))?;
         Ok(Self {
-            root: value.path.clone(),
+            dir,
             source,
-            setting: value.source.clone(),
             system,
             abi,
         })
@@ -69,12 +59,12 @@ impl L4reBuild {
 
     /// The build directory itself.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.dir.root()
     }
 
     /// Which setting named it.
     pub fn setting(&self) -> &Source {
-        &self.setting
+        self.dir.setting()
     }
 
     /// Root of the source tree that the directory was made from.
@@ -90,7 +80,7 @@ impl L4reBuild {
     /// Include directories for C and C++ headers, most special first: architecture with and
     /// without binary interface, then the general ones. Those that do not exist are left out.
     pub fn include_dirs(&self) -> Vec<PathBuf> {
-        let include = self.root.join("include");
+        let include = self.root().join("include");
         [
             include.join(ARCH).join(&self.abi),
             include.join(ARCH),
@@ -104,19 +94,19 @@ impl L4reBuild {
 
     /// Where programs are installed: `bin/amd64_gen/l4f`.
     pub fn bin_dir(&self) -> PathBuf {
-        self.root.join("bin").join(&self.system).join(&self.abi)
+        self.root().join("bin").join(&self.system).join(&self.abi)
     }
 
     /// Where boot files are looked for, in the order of L4Re's own build system.
     pub fn search_dirs(&self) -> Vec<PathBuf> {
-        let bin = self.root.join("bin").join(&self.system);
-        let lib = self.root.join("lib").join(&self.system).join("std");
+        let bin = self.root().join("bin").join(&self.system);
+        let lib = self.root().join("lib").join(&self.system).join("std");
         vec![
             bin.join("plain"),
             bin.join(&self.abi),
             lib.join("plain"),
             lib.join(&self.abi),
-            self.root.join("assets"),
+            self.root().join("assets"),
         ]
     }
 
@@ -131,12 +121,12 @@ impl L4reBuild {
             .find(|path| path.is_file())
             .ok_or_else(|| {
                 let relative = |dir: &PathBuf| {
-                    let short = dir.strip_prefix(&self.root).unwrap_or(dir);
+                    let short = dir.strip_prefix(self.root()).unwrap_or(dir);
                     short.display().to_string()
                 };
                 Error::NoFile {
-                    setting: self.setting.clone(),
-                    path: self.root.clone(),
+                    setting: self.setting().clone(),
+                    path: self.root().to_owned(),
                     name: name.to_owned(),
                     searched: dirs.iter().map(relative).collect::<Vec<_>>().join(", "),
                 }
@@ -152,14 +142,6 @@ impl L4reBuild {
         self.file("bootstrap.elf")
             .or_else(|_| self.file("bootstrap"))
     }
-}
-
-/// The value of `NAME="value"` or `NAME=value` in a Kconfig result file.
-pub(crate) fn config_value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
-    Some(value.trim().trim_matches('"'))
 }
 
 /// The source tree: the `source` link, or the `SRC` line of the build directory's Makefile.

@@ -14,6 +14,7 @@
 //!
 //! The crate is used by build scripts too, so it only looks at files and runs at most `git`.
 
+mod build_dir;
 mod error;
 mod fiasco;
 mod l4re;
