@@ -203,3 +203,22 @@ fn ends_and_calls_take_turns() {
     rig.drop_cap(victim);
     rig.check_empty();
 }
+
+/// A deletion notice during a round may be about an object that the round has passed.
+#[test]
+fn notices_during_a_round() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let maps: Vec<Cap> = (0..60).map(|_| rig.map(root)).collect();
+    rig.drop_cap(maps[59]);
+    assert!(rig.turn(), "the first part of a round");
+    assert_eq!(rig.core.objects.live(), 61, "nothing is found there");
+    rig.drop_cap(maps[0]);
+    rig.run();
+    assert_eq!(rig.core.objects.live(), 59);
+    assert_eq!(rig.core.counters().ended, 2);
+    for cap in &maps[1..59] {
+        rig.drop_cap(*cap);
+    }
+    rig.check_empty();
+}

@@ -4,6 +4,8 @@
 #![allow(dead_code)] // Each test program uses a part of it.
 
 pub mod cases;
+pub mod isolation;
+pub mod ops;
 pub mod world;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,9 @@
+//! Fuzz target: any bytes are messages of clients to a pager thread, through every dispatcher.
+#![no_main]
+
+#[path = "../../tests/engine_support/machine.rs"]
+mod machine;
+#[path = "../../tests/server_support/mod.rs"]
+mod server_support;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| server_support::isolation::run(input));
