@@ -3,24 +3,25 @@
 //! Values come from a file (`conf/cost/*.toml`) in which each one has a unit and a source. The
 //! model adds nothing of its own: what is not in the file takes no time.
 
+use core::ops::Range;
+
 use serde::Deserialize;
+use toml::Spanned;
 
 /// A value that was measured, published, or assumed, with where it is from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Value {
-    /// The number.
-    pub value: f64,
-    /// `cycles` or `ns`.
-    pub unit: Unit,
+struct Value {
+    value: Spanned<f64>,
+    unit: Unit,
     /// Where it comes from; an assumption says so.
-    pub source: String,
+    source: Spanned<String>,
 }
 
 /// Units of a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Unit {
+enum Unit {
     /// Cycles of the processor.
     Cycles,
     /// Nanoseconds.
@@ -39,14 +40,16 @@ pub enum CostError {
         source: Box<toml::de::Error>,
     },
     /// A number that makes no sense.
-    #[error("cost file {file}: {name} = {value}: expected a number from 0 to 10^9")]
-    Range {
+    #[error("cost file {file}:{line}: {name}: expected {expected}")]
+    Value {
         /// File name as given.
         file: String,
-        /// Key.
+        /// Line, from 1.
+        line: usize,
+        /// Which cost, or `mhz`.
         name: &'static str,
-        /// Number found.
-        value: f64,
+        /// What it should be.
+        expected: &'static str,
     },
 }
 
@@ -67,11 +70,15 @@ macro_rules! costs {
         }
 
         impl Costs {
-            fn from_file(file: &str, f: &File) -> Result<Costs, CostError> {
+            fn from_file(place: &Place, f: &File) -> Result<Costs, CostError> {
+                if *f.mhz.get_ref() == 0 {
+                    return Err(place.wrong(f.mhz.span(), "mhz", "a clock of at least 1 MHz"));
+                }
+                let mhz = *f.mhz.get_ref();
                 Ok(Costs {
                     name: f.name.clone(),
-                    mhz: f.mhz,
-                    $($name: cycles(file, stringify!($name), &f.cost.$name, f.mhz)?,)*
+                    mhz,
+                    $($name: cycles(place, stringify!($name), &f.cost.$name, mhz)?,)*
                 })
             }
 
@@ -131,21 +138,39 @@ costs! {
 #[serde(deny_unknown_fields)]
 struct File {
     name: String,
-    mhz: u64,
+    mhz: Spanned<u64>,
     cost: Table,
 }
 
-fn cycles(file: &str, name: &'static str, v: &Value, mhz: u64) -> Result<u64, CostError> {
-    if !(0.0..=1e9).contains(&v.value) {
-        return Err(CostError::Range {
-            file: file.into(),
+/// A file and its text, for errors.
+struct Place<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn wrong(&self, at: Range<usize>, name: &'static str, expected: &'static str) -> CostError {
+        let before = self.text.get(..at.start).unwrap_or("");
+        CostError::Value {
+            file: self.file.into(),
+            line: before.matches('\n').count() + 1,
             name,
-            value: v.value,
-        });
+            expected,
+        }
+    }
+}
+
+fn cycles(place: &Place, name: &'static str, v: &Value, mhz: u64) -> Result<u64, CostError> {
+    let value = *v.value.get_ref();
+    if !(0.0..=1e9).contains(&value) {
+        return Err(place.wrong(v.value.span(), name, "a number from 0 to 10^9"));
+    }
+    if v.source.get_ref().trim().is_empty() {
+        return Err(place.wrong(v.source.span(), name, "where the number is from"));
     }
     let c = match v.unit {
-        Unit::Cycles => v.value,
-        Unit::Ns => v.value * mhz as f64 / 1000.0,
+        Unit::Cycles => value,
+        Unit::Ns => value * mhz as f64 / 1000.0,
     };
     Ok(c.round() as u64)
 }
@@ -160,7 +185,7 @@ impl Costs {
             file: file.into(),
             source: Box::new(e),
         })?;
-        Costs::from_file(file, &f)
+        Costs::from_file(&Place { file, text }, &f)
     }
 
     /// The paper's machine, from the file in `conf/cost`.
@@ -203,9 +228,28 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(e.contains("x.toml") && e.contains("line 2"), "{e}");
-        let text =
-            include_str!("../../conf/cost/counted.toml").replacen("value = ", "value = -", 1);
-        let e = Costs::parse("y.toml", &text).unwrap_err().to_string();
-        assert!(e.contains("expected a number"), "{e}");
+        let good = include_str!("../../conf/cost/counted.toml");
+        let wrong = |from: &str, to: &str| {
+            let text = good.replacen(from, to, 1);
+            Costs::parse("y.toml", &text).unwrap_err().to_string()
+        };
+        let e = wrong("value = 100", "value = -100");
+        let expect = "y.toml:8: syscall: expected a number from 0 to 10^9";
+        assert!(e.ends_with(expect), "{e}");
+        let e = wrong("mhz = 1000", "mhz = 0");
+        assert!(
+            e.ends_with("y.toml:5: mhz: expected a clock of at least 1 MHz"),
+            "{e}"
+        );
+        let e = wrong("source = \"split", "source = \"\" # split");
+        assert!(
+            e.ends_with("y.toml:10: syscall: expected where the number is from"),
+            "{e}"
+        );
+        let e = wrong("[cost.cap]", "[cost.cup]");
+        assert!(
+            e.contains("line ") && e.contains("unknown field `cup`"),
+            "{e}"
+        );
     }
 }

@@ -65,7 +65,7 @@ mod virt;
 mod virt_kernel;
 
 pub use boot::{KIP, ROOT_LABEL};
-pub use cost::{CostError, Costs, Unit, Value};
+pub use cost::{CostError, Costs};
 pub use count::Counters;
 pub use machine::{Machine, MachineError, Node};
 pub use model::{Model, Options, SetupError};
