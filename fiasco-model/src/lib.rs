@@ -13,8 +13,8 @@
 //! Exact: results and error codes, what is mapped where, who is woken, counts of messages,
 //! faults, maps, unmaps, flushes, interrupts. Not exact: sizes of kernel objects (quotas run out
 //! at about the same load), access bits of pages (never reported), caches and locks (no cost).
-//! Not there: vCPUs, ports, IO-MMU, absolute timeouts, alien threads, explicit reply
-//! capabilities, semaphores, device interrupts, the page-fault trampoline (it reads as off).
+//! Not there: vCPUs, ports, IO-MMU, alien threads, device interrupts, the page-fault trampoline (it
+//! reads as off). `docs/fiasco-model.md` says more.
 
 mod acpi;
 mod boot;
