@@ -204,6 +204,33 @@ fn ends_and_calls_take_turns() {
     rig.check_empty();
 }
 
+/// A message with a capability cannot be tried again: the next one's would be taken for it.
+#[test]
+fn capabilities_are_not_kept_for_later() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let (ds, other) = (rig.dataspace(root, 9 * PAGE), rig.dataspace(root, PAGE));
+    rig.drop_cap(other);
+    rig.tables().fuse = Some(0);
+    let words = [3, 0, 0, PAGE];
+    let mine = Item::Foreign(PAGE, Manner::Prompt);
+    let sent = rig.send(ds, proto::DATASPACE, &words, &[mine]);
+    assert!(rig.core.has_work(), "an object is ending");
+    rig.tables().fuse = None;
+    rig.tables().received = Some((PAGE, Manner::Prompt));
+    let Outcome::Answer(reply) = sent else {
+        panic!("it is put aside: {sent:?}")
+    };
+    assert_eq!(reply.error(), Some(Errno::NoMem));
+    rig.run();
+    assert!(
+        rig.tables().received.take().is_some(),
+        "somebody else's was taken"
+    );
+    rig.drop_cap(ds);
+    rig.check_empty();
+}
+
 /// A deletion notice during a round may be about an object that the round has passed.
 #[test]
 fn notices_during_a_round() {

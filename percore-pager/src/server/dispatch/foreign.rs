@@ -65,9 +65,11 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
 
     /// A step of it. Whatever the other server refuses is NoEnt here.
     pub(in crate::server) fn show(&mut self, it: Shown, utcb: UtcbRef) -> Step {
-        if self.objects.look(it.map).is_none() || !self.objects.has_room() {
+        let here = self.objects.look(it.map).is_some();
+        if !here || !self.objects.has_room() {
             self.pool.kernel.drop_foreign(it.from);
-            return Step::Done(Err(Errno::BadProto));
+            let error = if here { Errno::NoMem } else { Errno::BadProto };
+            return Step::Done(Err(error));
         }
         let part = (it.contents.offset & !(PAGE_SIZE - 1), it.place.size());
         let execute = it.contents.flags & flag::X != 0;

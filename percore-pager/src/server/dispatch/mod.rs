@@ -42,7 +42,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Serves a message. Should memory be short while objects are ending, which may be what gives it
     /// back, the message is tried again (CL-22: nobody must notice that ends take time).
     pub(super) fn serve(&mut self, msg: Incoming, ticket: Ticket, found: Found) -> Verdict {
-        let saved = self.ends().then(|| Saved::new(msg));
+        let saved = if self.ends() { Saved::new(msg) } else { None };
         let verdict = self.dispatch(msg, ticket, found);
         match (verdict, saved) {
             (Verdict::Answer(tag), Some(saved))

@@ -1,5 +1,6 @@
 //! What callers wait for, as values.
 
+use l4_sys::item::Received;
 use l4_sys::{MsgTag, UtcbRef};
 use l4re_rs::server::Incoming;
 
@@ -84,17 +85,22 @@ pub(in crate::server) struct Saved {
 }
 
 impl Saved {
-    pub(in crate::server) fn new(msg: Incoming) -> Self {
+    /// `None` when a capability came with it: that is in a receive buffer, where the next message's will be.
+    pub(in crate::server) fn new(msg: Incoming) -> Option<Self> {
         let mut words = [0; WORDS];
         let used = msg.tag.words() + 2 * msg.tag.items();
+        let mut items = (msg.tag.words()..used.min(WORDS - 1)).step_by(2);
+        if items.any(|at| Received::decode(msg.utcb.mr(at), msg.utcb.mr(at + 1)).is_cap()) {
+            return None;
+        }
         for (n, word) in words.iter_mut().enumerate().take(used) {
             *word = msg.utcb.mr(n);
         }
-        Saved {
+        Some(Saved {
             label: msg.label,
             tag: msg.tag,
             words,
-        }
+        })
     }
 
     /// A message whose words are known and whose items there are none of.
