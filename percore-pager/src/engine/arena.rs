@@ -10,13 +10,16 @@
 //!
 //! A `Ref` may outlive what it names (a bug of this crate, never a client's doing: clients name
 //! objects by generation-checked numbers). Then it reads other numbers: every type that may lie in
-//! an arena is [`Pod`], and an access never leaves the arena, because its place is cut off at the
-//! arena's end. So the rind of unsafe code in this file holds without trusting the rest.
+//! an arena is [`Pod`], and an access never leaves the arena, because a place is cut off at the
+//! start of the arena's last page, which is never handed out and is larger than every type. So the
+//! rind of unsafe code in this file holds without trusting the rest.
 
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 use core::ptr::NonNull;
+
+use super::quota::Account;
 
 /// Bytes of a page.
 pub const PAGE_BYTES: usize = 4096;
@@ -26,6 +29,9 @@ const GRANULE_SHIFT: u32 = 4;
 const PAGE_GRANULES_SHIFT: u32 = 12 - GRANULE_SHIFT;
 /// Most pages of an arena: 64 GiB.
 pub const MAX_PAGES: usize = 1 << (32 - PAGE_GRANULES_SHIFT);
+
+/// Most words of an array.
+const ARRAY: usize = 64;
 
 /// Plain data: may lie in an arena.
 ///
@@ -110,12 +116,13 @@ impl<T> Ref<T> {
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
-    bytes: usize,
+    /// The last page's start in granules.
+    last: u32,
 }
 
 impl Arena {
-    /// The `pages` pages at `base`. `None` unless there are 2 to [`MAX_PAGES`] and `base` is
-    /// page-aligned.
+    /// The `pages` pages at `base`, of which the last is only there to be larger than every type.
+    /// `None` unless there are 3 to [`MAX_PAGES`] and `base` is page-aligned.
     ///
     /// # Safety
     ///
@@ -124,15 +131,15 @@ impl Arena {
     /// back; what happens to other pages does not matter.
     pub unsafe fn new(base: NonNull<u8>, pages: usize) -> Option<Self> {
         let aligned = base.as_ptr().addr().is_multiple_of(PAGE_BYTES);
-        ((2..=MAX_PAGES).contains(&pages) && aligned).then_some(Arena {
+        ((3..=MAX_PAGES).contains(&pages) && aligned).then(|| Arena {
             base,
-            bytes: pages * PAGE_BYTES,
+            last: ((pages - 1) << PAGE_GRANULES_SHIFT) as u32,
         })
     }
 
-    /// Number of pages, page 0 included.
+    /// Number of pages that may be handed out, page 0 included, which may not.
     pub fn pages(&self) -> u32 {
-        (self.bytes / PAGE_BYTES) as u32
+        self.last >> PAGE_GRANULES_SHIFT
     }
 
     /// Address of a page that may be handed out.
@@ -148,22 +155,27 @@ impl Arena {
         (offset.is_multiple_of(PAGE_BYTES) && page.0 < self.pages()).then_some(page)
     }
 
+    /// Where `at` is, cut off at the last page's start.
+    #[inline(always)]
+    fn start(&self, at: u32) -> NonNull<u8> {
+        debug_assert!(at < self.last);
+        let granule = at.min(self.last) as usize;
+        // SAFETY: at most the start of the arena's last page.
+        unsafe { self.base.add(granule << GRANULE_SHIFT) }
+    }
+
     #[inline(always)]
     fn place<T: Pod>(&self, at: Ref<T>) -> NonNull<T> {
         const { assert!(size_of::<T>() <= PAGE_BYTES && align_of::<T>() <= 1 << GRANULE_SHIFT) }
-        let offset = (at.raw() as usize) << GRANULE_SHIFT;
-        let last = self.bytes - size_of::<T>();
-        debug_assert!(offset <= last);
-        // SAFETY: cut off so that a `T` ends inside the arena, which has at least two pages. The
-        // last place is aligned too: a type's size is a multiple of its alignment.
-        unsafe { self.base.add(offset.min(last)).cast() }
+        self.start(at.raw()).cast()
     }
 
     /// What lies at `at`.
     #[inline(always)]
     pub fn get<T: Pod>(&self, at: Ref<T>) -> &T {
-        // SAFETY: inside the arena and aligned (granules are 16 bytes, the base is a page start);
-        // any bits are a `T`; the arena's shared borrow excludes writers.
+        // SAFETY: `place` is at most at the start of the last page, so a `T` ends inside the arena;
+        // granules are 16 bytes and the base is a page start, so it is aligned; any bits are a `T`;
+        // the arena's shared borrow excludes writers.
         unsafe { self.place(at).as_ref() }
     }
 
@@ -172,6 +184,22 @@ impl Arena {
     pub fn get_mut<T: Pod>(&mut self, at: Ref<T>) -> &mut T {
         // SAFETY: as in `get`, with the arena's exclusive borrow.
         unsafe { self.place(at).as_mut() }
+    }
+
+    /// Half word `index` of the array at `at`.
+    #[inline(always)]
+    pub fn half(&self, at: Ref<[u64; 0]>, index: usize) -> u32 {
+        let index = index & (PAGE_BYTES / 4 - 1);
+        // SAFETY: at most a page behind a place that `start` gave, aligned to 4.
+        unsafe { self.start(at.raw()).cast::<u32>().add(index).read() }
+    }
+
+    /// Sets half word `index` of the array at `at`.
+    #[inline(always)]
+    pub fn set_half(&mut self, at: Ref<[u64; 0]>, index: usize, value: u32) {
+        let index = index & (PAGE_BYTES / 4 - 1);
+        // SAFETY: as in `half`.
+        unsafe { self.start(at.raw()).cast::<u32>().add(index).write(value) }
     }
 
     /// Word `index` of the array at `at`.
@@ -188,13 +216,57 @@ impl Arena {
         unsafe { self.word_place(at, index).write(value) }
     }
 
+    /// Whether words `from` to `to` of the array at `at` are `first`, `first + step` and so on (modulo
+    /// 2^64). An array has at most 64 words.
+    #[inline]
+    pub fn words_rise(
+        &self,
+        at: Ref<[u64; 0]>,
+        (from, to): (usize, usize),
+        first: u64,
+        step: u64,
+    ) -> bool {
+        let words = to.min(ARRAY).saturating_sub(from);
+        // SAFETY: `from + words` is at most 64, which is less than a page behind a place that `start`
+        // gave; any bits are words; the arena's shared borrow excludes writers.
+        let words =
+            unsafe { core::slice::from_raw_parts(self.word_place(at, from).as_ptr(), words) };
+        let mut wanted = first;
+        for word in words {
+            if *word != wanted {
+                return false;
+            }
+            wanted = wanted.wrapping_add(step);
+        }
+        true
+    }
+
+    /// Sets words `from` to `to` of the array at `at` to `first`, `first + step` and so on (modulo
+    /// 2^64). An array has at most 64 words.
+    #[inline]
+    pub fn set_words(
+        &mut self,
+        at: Ref<[u64; 0]>,
+        (from, to): (usize, usize),
+        first: u64,
+        step: u64,
+    ) {
+        let words = to.min(ARRAY).saturating_sub(from);
+        // SAFETY: as in `words_rise`, with the arena's exclusive borrow.
+        let words =
+            unsafe { core::slice::from_raw_parts_mut(self.word_place(at, from).as_ptr(), words) };
+        let mut value = first;
+        for word in words {
+            *word = value;
+            value = value.wrapping_add(step);
+        }
+    }
+
     #[inline(always)]
     fn word_place(&self, at: Ref<[u64; 0]>, index: usize) -> NonNull<u64> {
-        let offset = ((at.raw() as usize) << GRANULE_SHIFT) + (index & (PAGE_BYTES / 8 - 1)) * 8;
-        let last = self.bytes - 8;
-        debug_assert!(offset <= last && index < PAGE_BYTES / 8);
-        // SAFETY: cut off at the last word; both terms are multiples of 8.
-        unsafe { self.base.add(offset.min(last)).cast() }
+        let index = index & (PAGE_BYTES / 8 - 1);
+        // SAFETY: at most a page behind a place that `start` gave, aligned to 8.
+        unsafe { self.start(at.raw()).cast::<u64>().add(index) }
     }
 
     /// Writes `value` to `at`.
@@ -212,11 +284,16 @@ pub trait Store {
     /// The memory, to be changed.
     fn arena_mut(&mut self) -> &mut Arena;
 
-    /// A page with any contents, not page 0. `None` when there is no memory.
+    /// A page with any contents, of number 1 to [`Arena::pages`] - 1. `None` when there is no memory.
     fn take_page(&mut self) -> Option<PageIx>;
 
     /// Takes a page back that was handed out.
     fn give_page(&mut self, page: PageIx);
+
+    /// The account's factory has gone: nothing is to be held for it any more.
+    fn account_closes(&mut self, account: Ref<Account>) {
+        let _ = account;
+    }
 }
 
 #[cfg(test)]
@@ -224,14 +301,14 @@ mod tests {
     use super::*;
 
     #[repr(C, align(4096))]
-    struct Memory([u64; 512 * 3]);
+    struct Memory([u64; 512 * 4]);
 
     #[test]
     fn objects_are_where_their_references_say() {
-        let mut memory = Memory([0; 512 * 3]);
+        let mut memory = Memory([0; 512 * 4]);
         let base = NonNull::from(&mut memory).cast();
-        // SAFETY: three pages of our own, which nothing else uses.
-        let mut arena = unsafe { Arena::new(base, 3) }.expect("aligned");
+        // SAFETY: four pages of our own, which nothing else uses.
+        let mut arena = unsafe { Arena::new(base, 4) }.expect("aligned");
         let first = Ref::<[u64; 2]>::page_start(PageIx(1)).expect("not page 0");
         let last = Ref::<[u64; 2]>::from_raw(3 * 256 - 1).expect("not 0");
         arena.set(first, [1, 2]);
@@ -240,21 +317,26 @@ mod tests {
         arena.set(last, [3, 4]);
         assert_eq!(*arena.get(last), [3, 4]);
         assert_eq!((arena.pages(), size_of::<Option<Ref<u8>>>()), (3, 4));
+        let array = first.cast();
+        assert_eq!((arena.half(array, 2), arena.word(array, 1)), (2, 2));
+        arena.set_half(array, 1, 7);
+        assert_eq!(arena.word(array, 0), 7 << 32 | 1);
+        arena.set(first, [1, 2]);
         assert_eq!(
-            (&memory.0[512..514], &memory.0[1534..]),
+            (&memory.0[512..514], &memory.0[1534..1536]),
             (&[1, 2][..], &[3, 4][..])
         );
     }
 
     #[test]
     fn what_is_no_arena_is_refused() {
-        let mut memory = Memory([0; 512 * 3]);
+        let mut memory = Memory([0; 512 * 4]);
         let base = NonNull::from(&mut memory).cast::<u8>();
         // SAFETY: never accessed.
         unsafe {
-            assert!(Arena::new(base, 1).is_none());
+            assert!(Arena::new(base, 2).is_none());
             assert!(Arena::new(base, MAX_PAGES + 1).is_none());
-            assert!(Arena::new(base.add(16), 2).is_none());
+            assert!(Arena::new(base.add(16), 4).is_none());
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! A frame is in exactly one of these states, and [`Pool::figures`] adds up to all of them:
 //!
-//! * free (in the frame allocator, zeroed or not, or out to be zeroed);
+//! * free (in the frame allocator, zeroed ahead of need, or out to be zeroed);
 //! * book-keeping ([`Store`]), charged to the account of the objects in it;
 //! * a dataspace's, *used*: charged, and what is in it belongs to clients;
 //! * a dataspace's, *kept*: part of a run of which a page is used, so that the rest of the run can
 //!   follow contiguously; not charged, never seen by a client, and given back when memory is short;
-//! * *waiting*: given up, but maybe still mapped by clients.
+//! * *waiting*: given up, but maybe still mapped by clients. Some wait for their own account's next
+//!   dataspace (`recycle.rs`).
 //!
 //! So "no frame reaches a new owner while it is mapped" has one place: only
 //! [`Pool::unmap_waiting`] gives a frame back that was ever used.
@@ -17,6 +18,9 @@ use crate::frames::{FrameNo, Frames, OwnerTag, PageOrder, Policy, Request, Run};
 use super::arena::{Arena, PageIx, Ref, Store};
 use super::ds::Ds;
 use super::kernel::{Block, Kernel, Revoke};
+use super::quota::{Account, Reach};
+use super::ready::{ORDERS, Ready, ZeroDepth};
+use super::recycle::Recycle;
 use super::slabs::NoMemory;
 use super::waiting::Waiting;
 
@@ -36,11 +40,8 @@ const fn tag(number: u8) -> OwnerTag {
     }
 }
 
-/// What one turn zeroes ahead.
-const ZERO_STEP: PageOrder = match PageOrder::new(4) {
-    Some(order) => order,
-    None => PageOrder::FRAME,
-};
+/// Frames that one turn zeroes ahead.
+const ZERO_STEP: u64 = 16;
 
 /// Most frames that are kept, as a part of all.
 const KEPT_PART: u64 = 16;
@@ -72,8 +73,11 @@ pub struct Pool<'a, P, K> {
     /// What the world outside is told.
     pub kernel: K,
     waiting: Waiting,
-    /// What is being zeroed ahead of need, and how many frames of it are.
-    ahead: Option<(Run, u64)>,
+    recycle: Recycle,
+    /// Frames that were zeroed ahead of need.
+    ready: Ready,
+    /// What is being zeroed ahead of need: its class, and how many frames of it are.
+    ahead: Option<(FrameNo, usize, u64)>,
     meta: u64,
     kept: u64,
     /// Dataspaces with kept frames.
@@ -89,12 +93,16 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
     /// `None` when frame numbers do not fit 32 bits.
     pub fn new(frames: Frames<'a, P>, arena: Arena, base: FrameNo, kernel: K) -> Option<Self> {
         let end = frames.window().run(frames.window().span())?.end();
+        let mut ready = Ready::new();
+        ready.set_depth(ZeroDepth::for_frames(frames.present_frames().into()));
         (end.0 <= 1 << 32).then_some(Pool {
             frames,
             arena,
             base,
             kernel,
             waiting: Waiting::new(),
+            recycle: Recycle::new(),
+            ready,
             ahead: None,
             meta: 0,
             kept: 0,
@@ -111,15 +119,29 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
 
     /// How many frames are what.
     pub fn uses(&self) -> Uses {
-        let waiting = self.waiting.frames();
+        let waiting = self.waiting.frames() + self.recycle.frames();
+        let ready = u64::from(self.ready.frames());
+        let ahead = self.ahead.map_or(0, |(_, class, _)| ORDERS[class].frames());
+        let owned = u64::from(self.frames.owned_frames());
         Uses {
-            free: u64::from(self.frames.free_frames()),
-            held: u64::from(self.frames.held_frames()),
+            free: u64::from(self.frames.free_frames()) + ready,
+            held: u64::from(self.frames.held_frames() + ahead),
             meta: self.meta,
-            data: u64::from(self.frames.owned_frames()) - self.meta - waiting,
+            data: owned - self.meta - waiting - ready - u64::from(ahead),
             kept: self.kept,
             waiting,
         }
+    }
+
+    /// Free frames that were zeroed ahead of need.
+    pub fn zeroed_frames(&self) -> u64 {
+        u64::from(self.ready.frames() + self.frames.zeroed_frames())
+    }
+
+    /// How much faults bring where an account does not say it.
+    pub fn reach(&self) -> Reach {
+        let most = self.tuning.run.min(Reach::MAX);
+        Reach::new(self.tuning.prefault.min(most), 0, most).unwrap_or(Reach::DEFAULT)
     }
 
     /// Bytes that clients could have: free, waiting and kept frames.
@@ -133,9 +155,9 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         (self.kept + more) * KEPT_PART <= u64::from(self.frames.present_frames())
     }
 
-    /// Whether so many frames may be there that were zeroed ahead.
-    pub(super) fn has_zeroed(&self, frames: u32) -> bool {
-        self.frames.zeroed_frames() >= frames
+    /// Whether a run of `order` is there that was zeroed ahead.
+    pub(super) fn has_zeroed(&self, order: PageOrder) -> bool {
+        self.ready.has(order)
     }
 
     pub(super) fn add_kept(&mut self, frames: u64) {
@@ -146,15 +168,36 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         self.kept -= frames;
     }
 
-    /// A run of `order`, and whether it is zero. Does not make memory free: [`Pool::relieve`] does.
-    #[inline]
+    /// A frame, and whether it is zero. Does not make memory free: [`Pool::relieve`] does.
+    #[inline(always)]
+    pub(super) fn take_one(&mut self) -> Option<(FrameNo, bool)> {
+        self.effects.pieces += 1;
+        if let Some(frame) = self.ready.pop_frame() {
+            self.effects.pieces_zeroed += 1;
+            return Some((frame, true));
+        }
+        if self.ready.frames() == 0
+            && let Ok(frame) = self.frames.alloc_one(DATA)
+        {
+            self.ready.miss_frame();
+            return Some((frame, false));
+        }
+        self.effects.pieces -= 1;
+        self.take(PageOrder::FRAME).ok()
+    }
+
+    /// The same for a run of `order`.
+    #[inline(never)]
     pub(super) fn take(&mut self, order: PageOrder) -> Result<(FrameNo, bool), NoMemory> {
-        if self.frames.zeroed_frames() > 0 {
-            let grant = self.frames.alloc(&Request::order(DATA, order).zeroed());
-            let grant = grant.map_err(|_| NoMemory)?;
+        let frames = &mut self.frames;
+        let spare = |start, count| {
+            let freed = Run::new(start, count).map(|run| frames.free(run, DATA));
+            debug_assert!(freed.is_some_and(|f| f.is_ok()), "zeroed frames are ours");
+        };
+        if let Some(start) = self.ready.take(order, spare) {
             self.effects.pieces += 1;
-            self.effects.pieces_zeroed += u64::from(grant.zeroed);
-            return Ok((grant.run.start(), grant.zeroed));
+            self.effects.pieces_zeroed += 1;
+            return Ok((start, true));
         }
         let frame = if order == PageOrder::FRAME {
             self.frames.alloc_one(DATA)
@@ -164,6 +207,18 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         let frame = frame.map_err(|_| NoMemory)?;
         self.effects.pieces += 1;
         Ok((frame, false))
+    }
+
+    /// A run of `order` for a dataspace of an account that shares nothing, from what it had before.
+    pub(super) fn take_again(
+        &mut self,
+        account: Ref<Account>,
+        order: PageOrder,
+    ) -> Option<FrameNo> {
+        let frame = self.recycle.take(account, order)?;
+        self.effects.pieces += 1;
+        self.effects.recycled += u64::from(order.frames());
+        Some(frame)
     }
 
     /// `frames` consecutive frames, 1 to 2^18, the first aligned to `align`.
@@ -197,6 +252,41 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
     /// Gives up frames that clients may have mapped. They are free once they have been unmapped.
     pub(super) fn give_up(&mut self, start: FrameNo, frames: u64) {
         self.wait(start, frames, true);
+    }
+
+    /// The same for frames of a dataspace of an account that shares nothing: they wait for its next.
+    pub(super) fn give_again(&mut self, account: Ref<Account>, start: FrameNo, frames: u64) {
+        let Some(run) = Run::new(start, frames) else {
+            return;
+        };
+        if let Some(gone) = self.recycle.push(account, run) {
+            self.give_up(gone.start(), gone.frames());
+        }
+    }
+
+    /// Lets all frames that wait for `account`, or for anybody, wait to be unmapped; `false` when there
+    /// are none.
+    pub(super) fn end_waiting_for(&mut self, account: Option<Ref<Account>>) -> bool {
+        let mut some = false;
+        while let Some(run) = self.recycle.drain(account) {
+            self.give_up(run.start(), run.frames());
+            some = true;
+        }
+        some
+    }
+
+    /// Takes the client's word that the factory of `account` shares nothing: that capabilities for its
+    /// dataspaces, and mappings of them, stay in one task. From now on frames of its dead
+    /// dataspaces go to its next ones, zeroed, without an unmap; memory that the client gave up may
+    /// still be seen where it was. `false` when this was said and taken back before.
+    pub fn set_private(&mut self, account: Ref<Account>) -> bool {
+        self.arena.get_mut(account).make_private()
+    }
+
+    /// Takes [`Pool::set_private`] back, for ever.
+    pub fn end_private(&mut self, account: Ref<Account>) {
+        self.arena.get_mut(account).end_private();
+        self.end_waiting_for(Some(account));
     }
 
     /// Has a frame unmapped that somebody else goes on to use.
@@ -248,53 +338,76 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
 
     /// Makes some memory free; `false` when nothing more can be done.
     pub(super) fn relieve(&mut self) -> bool {
-        self.unmap_waiting() || self.stop_zeroing() || super::ds::give_back_kept(self)
+        self.relieve_simply() || super::ds::give_back_kept(self)
     }
 
-    /// A bounded piece of work for an idle thread: unmaps what waits, or zeroes 64 KiB or a frame
+    /// The same without touching dataspaces.
+    fn relieve_simply(&mut self) -> bool {
+        self.unmap_waiting() || self.stop_zeroing() || self.drop_ready() || {
+            let some = self.end_waiting_for(None);
+            some && self.unmap_waiting()
+        }
+    }
+
+    /// A bounded piece of work for an idle thread: unmaps what waits, or zeroes up to 64 KiB
     /// ahead of need. `false` when there is nothing to do.
     pub fn idle(&mut self) -> bool {
         if self.unmap_waiting() {
             return true;
         }
-        if self.ahead.is_none() {
-            if !self.wants_zeroed() {
-                return false;
-            }
-            let orders = [ZERO_STEP, PageOrder::FRAME, PageOrder::BLOCK];
-            let mut runs = orders
-                .into_iter()
-                .filter_map(|o| self.frames.begin_zeroing(o));
-            let Some(run) = runs.next() else {
-                return false;
-            };
-            drop(runs);
-            self.ahead = Some((run, 0));
-        }
-        let Some((run, done)) = self.ahead else {
+        let ahead = match self.ahead {
+            Some(ahead) => Some(ahead),
+            None if self.wants_zeroed() => self.begin_ahead(),
+            None => None,
+        };
+        let Some((start, class, done)) = ahead else {
             return false;
         };
-        let frames = u64::from(ZERO_STEP.frames()).min(run.frames() - done);
-        if let Some(part) = Run::new(FrameNo(run.start().0 + done), frames) {
+        let frames = u64::from(ORDERS[class].frames());
+        let now = ZERO_STEP.min(frames - done);
+        if let Some(part) = Run::new(FrameNo(start.0 + done), now) {
             self.kernel.zero(part);
-            self.effects.zeroed_ahead += frames;
+            self.effects.zeroed_ahead += now;
         }
-        let done = done + frames;
-        self.ahead = Some((run, done)).filter(|_| done < run.frames());
-        if self.ahead.is_none() {
-            let put = self.frames.end_zeroing(run);
-            debug_assert!(put.is_ok(), "the run was taken to be zeroed");
+        if done + now < frames {
+            self.ahead = Some((start, class, done + now));
+            return true;
+        }
+        self.ahead = None;
+        self.ready.made_up(class);
+        if !self.ready.push(class, start) {
+            self.give_unseen(start, frames);
         }
         true
     }
 
+    /// Takes the frames that are to be zeroed next.
+    fn begin_ahead(&mut self) -> Option<(FrameNo, usize, u64)> {
+        let frames = &mut self.frames;
+        self.ready.wanted().find_map(|class| {
+            let taken = match ORDERS[class] {
+                PageOrder::FRAME => frames.alloc_one(DATA),
+                order => frames.alloc_order(order, DATA),
+            };
+            taken.ok().map(|start| (start, class, 0))
+        })
+    }
+
     /// Gives up zeroing ahead what is half done.
     fn stop_zeroing(&mut self) -> bool {
-        let Some((run, _)) = self.ahead.take() else {
+        let Some((start, class, _)) = self.ahead.take() else {
             return false;
         };
-        let put = self.frames.abandon_zeroing(run);
-        debug_assert!(put.is_ok(), "the run was taken to be zeroed");
+        self.give_unseen(start, ORDERS[class].frames().into());
+        true
+    }
+
+    /// Makes frames that were zeroed ahead ordinary free ones.
+    fn drop_ready(&mut self) -> bool {
+        let Some((start, frames)) = self.ready.give_back() else {
+            return false;
+        };
+        self.give_unseen(start, frames);
         true
     }
 }
@@ -327,7 +440,7 @@ impl<P: Policy, K: Kernel> Store for Pool<'_, P, K> {
                 return Some(PageIx((frame.0 - self.base.0) as u32));
             }
             // Not from kept frames: what gives them back may be at work on a table.
-            if !self.unmap_waiting() && !self.stop_zeroing() {
+            if !self.relieve_simply() {
                 return None;
             }
         }
@@ -338,5 +451,8 @@ impl<P: Policy, K: Kernel> Store for Pool<'_, P, K> {
         let freed = self.frames.free_one(frame, META);
         debug_assert!(freed.is_ok(), "a page that was not taken came back");
         self.meta -= 1;
+    }
+    fn account_closes(&mut self, account: Ref<Account>) {
+        self.end_waiting_for(Some(account));
     }
 }

@@ -29,13 +29,81 @@ pub struct Account {
     reserved: u64,
     committed: u64,
     parent: Option<Ref<Account>>,
-    closing: u32,
+    marks: u8,
+    reach: Reach,
+    /// Number of what hangs off it beside objects, 0 for nothing.
+    runs: u32,
     /// Pages with a free slot, for each size of object.
     pub(super) partial: [Option<Ref<PageHeader>>; CLASSES],
 }
 
 // SAFETY: numbers and optional references, for which every pattern is valid (0 is `None`).
 unsafe impl Pod for Account {}
+
+/// Its factory has gone.
+const CLOSING: u8 = 1;
+/// Its client says that it shares nothing.
+const PRIVATE: u8 = 2;
+/// It said so once and does not any more.
+const SPOILT: u8 = 4;
+/// Nothing above it counts.
+const TOP: u8 = 8;
+/// It says how much faults bring.
+const REACHES: u8 = 16;
+
+/// How much memory a fault brings, in log2 of pages: what the first fault of a dataspace brings, and
+/// the least and the most that any brings. Between these it follows the use (`ds/populate.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Reach {
+    start: u8,
+    least: u8,
+    most: u8,
+}
+
+impl Reach {
+    /// The largest: 2 MiB.
+    pub const MAX: u8 = 9;
+    /// 16 KiB at first, single pages in sparse use, up to 2 MiB in sequential use.
+    pub const DEFAULT: Reach = Reach {
+        start: 2,
+        least: 0,
+        most: Self::MAX,
+    };
+    /// 2 MiB for each fault.
+    pub const LARGEST: Reach = Reach {
+        start: Self::MAX,
+        least: Self::MAX,
+        most: Self::MAX,
+    };
+
+    /// `None` unless `least` <= `start` <= `most` <= [`Reach::MAX`].
+    pub const fn new(start: u8, least: u8, most: u8) -> Option<Self> {
+        if least <= start && start <= most && most <= Self::MAX {
+            Some(Reach { start, least, most })
+        } else {
+            None
+        }
+    }
+
+    /// What the first fault of a dataspace brings.
+    #[inline]
+    pub const fn start(self) -> u8 {
+        self.start
+    }
+
+    /// What a fault brings at least: the window that is mapped ahead.
+    #[inline]
+    pub const fn least(self) -> u8 {
+        self.least
+    }
+
+    /// What a fault brings at most.
+    #[inline]
+    pub const fn most(self) -> u8 {
+        self.most
+    }
+}
 
 /// An account's figures in bytes, in the order of the protocol (MOE-QUO-09).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +129,9 @@ impl Account {
             reserved: 0,
             committed: 0,
             parent,
-            closing: 0,
+            marks: if parent.is_none() { TOP } else { 0 },
+            reach: Reach::DEFAULT,
+            runs: 0,
             partial: [None; CLASSES],
         }
     }
@@ -86,9 +156,66 @@ impl Account {
         self.parent
     }
 
+    /// The same below `above`, which is in the arena: takes over how much faults bring.
+    pub(super) fn below(arena: &Arena, above: Ref<Account>, limit: u64) -> Self {
+        let it = arena.get(above);
+        // What has no limit has none above it, either.
+        let top = if it.limit == 0 { TOP } else { 0 };
+        Account {
+            marks: top | it.marks & REACHES,
+            reach: it.reach,
+            ..Account::new(Some(above), limit)
+        }
+    }
+
     /// Whether its factory has gone.
     pub fn is_closing(&self) -> bool {
-        self.closing != 0
+        self.marks & CLOSING != 0
+    }
+
+    /// How much faults bring in dataspaces that are made from now on, and in accounts below; `None`:
+    /// as the pool has it.
+    pub fn reach(&self) -> Option<Reach> {
+        Some(self.reach).filter(|_| self.marks & REACHES != 0)
+    }
+
+    /// See [`Account::reach`].
+    pub fn set_reach(&mut self, reach: Option<Reach>) {
+        self.marks = self.marks & !REACHES | if reach.is_some() { REACHES } else { 0 };
+        self.reach = reach.unwrap_or(Reach::DEFAULT);
+    }
+
+    /// A number that somebody hung off the account, 0 at first.
+    pub fn runs(&self) -> u32 {
+        self.runs
+    }
+
+    /// See [`Account::runs`].
+    pub fn set_runs(&mut self, runs: u32) {
+        self.runs = runs;
+    }
+
+    /// Whether its client says that it shares nothing: see
+    /// [`Pool::set_private`](super::Pool::set_private).
+    #[inline]
+    pub fn is_private(&self) -> bool {
+        self.marks & (PRIVATE | SPOILT) == PRIVATE
+    }
+
+    /// Says so; `false` when that was said and taken back before.
+    pub(super) fn make_private(&mut self) -> bool {
+        self.marks |= PRIVATE;
+        self.is_private()
+    }
+
+    /// The same as [`Account::is_private`].
+    pub fn shares_nothing(&self) -> bool {
+        self.is_private()
+    }
+
+    /// Takes it back for ever.
+    pub(super) fn end_private(&mut self) {
+        self.marks |= SPOILT;
     }
 
     /// Whether nothing is left of an account that is closing.
@@ -108,6 +235,16 @@ impl Account {
                 .saturating_sub(self.committed)
                 .min(self.limit - self.reserved)
                 .min(free),
+        }
+    }
+
+    /// The parent, if it counts anything.
+    #[inline(always)]
+    fn counting_parent(&self) -> Option<Ref<Account>> {
+        if self.marks & TOP != 0 {
+            None
+        } else {
+            self.parent
         }
     }
 
@@ -136,31 +273,39 @@ pub fn reserve(arena: &mut Arena, account: Ref<Account>, bytes: u64) -> bool {
 #[inline]
 #[must_use = "nothing was charged when it is false"]
 pub fn charge(arena: &mut Arena, account: Ref<Account>, bytes: u64) -> bool {
-    if !reserve(arena, account, bytes) {
+    let it = arena.get_mut(account);
+    if it.limit == 0 {
+        return !it.is_closing();
+    }
+    if bytes > it.limit - it.reserved {
         return false;
     }
-    let mut next = Some(account);
+    it.reserved += bytes;
+    it.committed += bytes;
+    let mut next = it.counting_parent();
     while let Some(at) = next {
         let it = arena.get_mut(at);
-        if it.limit != 0 {
-            it.committed += bytes;
-        }
-        next = it.parent;
+        it.committed += bytes;
+        next = it.counting_parent();
     }
     true
+}
+
+/// The same as [`Pool::set_private`](super::Pool::set_private).
+pub fn set_shares_nothing(arena: &mut Arena, account: Ref<Account>) -> bool {
+    arena.get_mut(account).make_private()
 }
 
 /// Gives back `bytes` that were charged. The account may be over then: see
 /// [`slabs::settle`](super::slabs::settle), which every caller outside this module uses instead.
 pub(super) fn uncharge(arena: &mut Arena, account: Ref<Account>, bytes: u64) {
-    let mut next = Some(account);
+    let limited = arena.get(account).limit != 0;
+    let mut next = Some(account).filter(|_| limited);
     while let Some(at) = next {
         let it = arena.get_mut(at);
-        if it.limit != 0 {
-            debug_assert!(it.committed >= bytes, "more was given back than charged");
-            it.committed = it.committed.saturating_sub(bytes);
-        }
-        next = it.parent;
+        debug_assert!(it.committed >= bytes, "more was given back than charged");
+        it.committed = it.committed.saturating_sub(bytes);
+        next = it.counting_parent();
     }
     release(arena, account, bytes);
 }
@@ -190,7 +335,7 @@ pub(super) fn close(arena: &mut Arena, account: Ref<Account>) {
     if it.is_closing() {
         return;
     }
-    it.closing = 1;
+    it.marks |= CLOSING;
     let spare = it.limit - it.reserved;
     it.limit = it.reserved;
     if let Some(parent) = it.parent {

@@ -172,6 +172,7 @@ pub fn settle<S: Store>(store: &mut S, account: Ref<Account>, bytes: u64) {
 /// Begins to close `account`, and removes it if nothing is charged to it any more.
 pub fn close<S: Store>(store: &mut S, account: Ref<Account>) {
     quota::close(store.arena_mut(), account);
+    store.account_closes(account);
     sweep(store, account);
 }
 
@@ -229,7 +230,8 @@ pub fn open<S: Store>(
     if limit == 0 {
         return Err(NoMemory);
     }
-    let account = put(store, parent, Account::new(Some(parent), limit))?;
+    let account = Account::below(store.arena(), parent, limit);
+    let account = put(store, parent, account)?;
     if !quota::reserve(store.arena_mut(), parent, limit) {
         free(store, account);
         return Err(NoMemory);

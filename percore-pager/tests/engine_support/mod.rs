@@ -22,7 +22,7 @@ pub struct Pages {
 impl Pages {
     /// `count` pages that can be handed out.
     pub fn new(count: u32) -> Self {
-        let pages = count as usize + 1;
+        let pages = count as usize + 2;
         let layout = Layout::from_size_align(pages * 4096, 4096).expect("a layout");
         // SAFETY: the size is not 0.
         let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).expect("memory");

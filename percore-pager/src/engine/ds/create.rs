@@ -10,7 +10,6 @@ use crate::engine::slabs::{self, NoMemory};
 use crate::frames::{FrameNo, PageOrder, Policy, Run};
 
 use super::object::{Ds, Kind, flag};
-use super::populate::START_ORDER;
 use super::table;
 
 /// Frames that one turn may zero.
@@ -61,7 +60,11 @@ pub fn create_on_demand<P: Policy, K: Kernel>(
         flag::RIGHTS | flag::COW,
     );
     ds.depth = table::depth_for(size.div_ceil(PAGE_SIZE)).ok_or(Errno::NoMem)?;
-    ds.grow = START_ORDER;
+    ds.root_shift = table::root_shift(ds.depth);
+    let it = pool.arena().get(account);
+    ds.private = it.is_private().into();
+    ds.reach = it.reach().unwrap_or_else(|| pool.reach());
+    ds.grow = ds.reach.start();
     slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)
 }
 
@@ -85,7 +88,7 @@ pub fn create_contiguous<P: Policy, K: Kernel>(
     let order = PageOrder::new(u32::from(align.0) - PAGE_SHIFT).ok_or(Errno::NoMem)?;
     let frames = u32::try_from(bytes >> PAGE_SHIFT).map_err(|_| Errno::NoMem)?;
     let mut ds = Ds::new(Kind::Contiguous, Some(account), size, flag::RIGHTS);
-    ds.page_order = align.0;
+    ds.resize(size, align.0);
     let object = slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)?;
     match take_charged(pool, account, frames, order) {
         Ok(run) => {
@@ -113,8 +116,7 @@ pub fn create_contiguous_but<P: Policy, K: Kernel>(
     align: ContiguousAlign,
 ) -> Result<Ref<Ds>, Errno> {
     let order = PageOrder::new(u32::from(align.0) - PAGE_SHIFT).ok_or(Errno::NoMem)?;
-    let mut ds = Ds::new(Kind::Contiguous, Some(account), 1, flag::RIGHTS);
-    ds.page_order = align.0;
+    let ds = Ds::new(Kind::Contiguous, Some(account), 1, flag::RIGHTS);
     let object = slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)?;
     let it = pool.arena().get(account);
     let rest = match it.limit() {
@@ -125,7 +127,8 @@ pub fn create_contiguous_but<P: Policy, K: Kernel>(
     let mut units = most.min(1 << (l4_sys::GIGAPAGE_SHIFT - u32::from(align.0)));
     // All of it if it is one run, otherwise the largest power of two that is.
     while units > 0 {
-        pool.arena_mut().get_mut(object).size = units << align.0;
+        let it = pool.arena_mut().get_mut(object);
+        it.resize(units << align.0, align.0);
         let frames = (units << align.0 >> PAGE_SHIFT) as u32;
         if let Ok(run) = take_charged(pool, account, frames, order) {
             pool.arena_mut().get_mut(object).root = run.start().0;

@@ -11,7 +11,7 @@ use crate::frames::{FrameNo, PageOrder, Policy};
 use super::object::{Ds, Kind, flag};
 use super::page;
 use super::populate;
-use super::table::{self, Slot};
+use super::table;
 use super::word::{GROUP, GROUP_SHIFT, Group, Page, frame_of};
 
 /// What a client, or a region map for it, wants mapped.
@@ -49,10 +49,13 @@ pub struct Mapped {
 
 /// Decides a map request; brings memory if there is none.
 ///
+/// This is the path of every fault. What is in line is a page that is mapped alone, be it there or fresh
+/// from a frame at hand; all else is behind a call.
+///
 /// # Errors
 ///
 /// `Perm` W or X is asked for and not allowed; `Range` the offset is behind the last page; `NoMem`.
-#[inline]
+#[inline(always)]
 pub fn map<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
@@ -66,120 +69,156 @@ pub fn map<P: Policy, K: Kernel>(
     if ask.offset >= it.rounded_size() {
         return Err(Errno::Range);
     }
+    if it.kind() == Kind::OnDemand
+        && let Some((frame, work)) = alone(pool, ds, &ask)
+    {
+        let it = pool.arena().get(ds);
+        return Ok(Mapped {
+            start: frame,
+            order: PageOrder::FRAME,
+            rights: ask.flags & allowed,
+            base: ask.spot & !(PAGE_SIZE - 1),
+            caching: it.caching(ask.flags),
+            work,
+        });
+    }
+    map_any(pool, ds, &ask)
+}
+
+/// The frame of a page that is mapped alone, and how many frames were zeroed for it; `None` when it
+/// takes more.
+#[inline(always)]
+fn alone<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    ask: &Ask,
+) -> Option<(FrameNo, u64)> {
     let page = ask.offset >> PAGE_SHIFT;
-    let write = ask.flags & flag::W != 0;
+    let slot = table::find(pool.arena(), ds, page >> GROUP_SHIFT)?;
+    let word = table::load(pool.arena(), slot);
+    let n = (page % GROUP) as u32;
+    if word >> n & 1 != 0 {
+        // A run: only runs have bits of used pages.
+        let next = word >> (n ^ 1) & 1 != 0;
+        return (!next).then_some((frame_of((word >> 32) as u32, n), 0));
+    }
+    if let Group::Table(table) = Group::from_word(word) {
+        let write = ask.flags & flag::W != 0;
+        match Page::from_word(pool.arena().get(table)[n as usize]) {
+            Page::Own(frame) => return Some((frame, 0)),
+            Page::Static(frame) if !write => return Some((frame, 0)),
+            Page::Shared(record) if !write => {
+                return Some((super::share::frame(pool.arena(), record), 0));
+            }
+            Page::Shared(_) | Page::Static(_) => return None,
+            Page::Empty => {}
+        }
+    }
+    let brought = populate::sparse(pool, ds, slot, word, page)?;
+    Some((brought.frame(), brought.work()))
+}
+
+/// The same as [`map`] when the checks are done.
+#[inline(never)]
+fn map_any<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    ask: &Ask,
+) -> Result<Mapped, Errno> {
+    let it = pool.arena().get(ds);
+    let (rights, caching) = (ask.flags & it.allowed(ask.writable), it.caching(ask.flags));
+    let page = ask.offset >> PAGE_SHIFT;
     let base = ask.spot & !(PAGE_SIZE - 1);
-    let caching = (it.flags & flag::CACHING).max(ask.flags & flag::CACHING);
-    let kind = it.kind();
-    let (frame, work, order) = match kind {
-        Kind::OnDemand => {
-            let slot = table::find(pool.arena(), ds, page >> GROUP_SHIFT);
-            let there = slot.and_then(|slot| there(pool.arena(), slot, page, write));
-            let (frame, work, slot) = match (there, slot) {
-                (Some(frame), Some(slot)) => (frame, 0, slot),
-                _ => populate::bring(pool, ds, slot, page, write)?,
-            };
-            let most = fitting(frame, base, ask.window);
-            (
-                frame,
-                work,
-                on_demand_order(pool.arena(), ds, slot, page, most),
-            )
-        }
-        Kind::Contiguous | Kind::Static => {
-            let frame = FrameNo(it.root + page);
-            let most = fitting(frame, base, ask.window);
-            (
-                frame,
-                0,
-                run_order(frame, it.root, it.root + it.page_count(), most),
-            )
-        }
+    let (frame, order, work) = if it.kind() == Kind::OnDemand {
+        let (frame, work, alone) = match page::look(pool.arena(), ds, page) {
+            Page::Own(frame) => (frame, 0, false),
+            _ => {
+                let brought = populate::bring(pool, ds, page, ask.flags & flag::W != 0)?;
+                (brought.frame(), brought.work(), brought.alone())
+            }
+        };
+        let order = if alone {
+            0
+        } else {
+            on_demand_order(pool.arena(), ds, page, fitting(frame, base, ask.window))
+        };
+        (frame, order, work)
+    } else {
+        let (start, frames) = (it.root, it.page_count());
+        let frame = FrameNo(start + page);
+        let most = fitting(frame, base, ask.window);
+        (frame, run_order(frame, start, start + frames, most), 0)
     };
     Ok(Mapped {
         start: FrameNo(frame.0 & !((1 << order) - 1)),
         order: PageOrder::new(order).unwrap_or(PageOrder::FRAME),
-        rights: ask.flags & allowed,
+        rights,
         base,
         caching,
         work,
     })
 }
 
-/// The page's frame if it can be mapped as it is.
-#[inline]
-fn there(arena: &Arena, slot: Slot, page: u64, write: bool) -> Option<FrameNo> {
-    match page::look_in(arena, slot, page) {
-        Page::Own(frame) => Some(frame),
-        Page::Shared(record) if !write => Some(super::share::frame(arena, record)),
-        Page::Static(frame) if !write => Some(frame),
-        _ => None,
-    }
-}
-
 /// The largest order, up to 18, in which frame and spot agree and which stays in the window.
 #[inline]
 fn fitting(frame: FrameNo, base: u64, window: Option<Range>) -> u32 {
     let differ = frame.0 ^ (base >> PAGE_SHIFT);
-    let mut order = differ.trailing_zeros().min(PageOrder::MAX.get());
-    if let Some(window) = window {
-        while order > 0 {
-            let low = (PAGE_SIZE << order) - 1;
-            if base & !low >= window.start() && base | low <= window.end() {
-                break;
-            }
-            order -= 1;
-        }
+    let order = differ.trailing_zeros().min(PageOrder::MAX.get());
+    let Some(window) = window else { return order };
+    if base < window.start() || base > window.end() {
+        return 0;
     }
-    order
+    // A block around `base` does not hold an address as long as it is not larger than the highest bit
+    // in which the two differ.
+    let without = |address: u64| ((base ^ address) | 1).ilog2();
+    let mut bits = u64::BITS;
+    if let Some(below) = window.start().checked_sub(1) {
+        bits = without(below);
+    }
+    if let Some(above) = window.end().checked_add(1) {
+        bits = bits.min(without(above));
+    }
+    order.min(bits.saturating_sub(PAGE_SHIFT))
 }
 
 /// The largest aligned block around `frame`, up to `most`, that lies in the frames from `start` up to
 /// `end`.
+#[inline]
 fn run_order(frame: FrameNo, start: u64, end: u64, most: u32) -> u32 {
-    let mut order = most;
-    while order > 0 {
-        let low = (1u64 << order) - 1;
-        if frame.0 & !low >= start && frame.0 | low < end {
-            break;
-        }
-        order -= 1;
+    let without = |other: u64| ((frame.0 ^ other) | 1).ilog2();
+    let mut most = most.min(without(end));
+    if let Some(below) = start.checked_sub(1) {
+        most = most.min(without(below));
     }
-    order
+    most
 }
 
-/// The largest aligned block around a page, up to `most`, of which every page is used and follows in
-/// frames. Blocks of more than a group are looked for up to 2 MiB.
+/// The largest aligned block around a page of a run, up to `most`, of which every page is used and
+/// follows in frames. Blocks of more than a group are looked for up to 2 MiB.
 #[inline]
-fn on_demand_order(arena: &Arena, ds: Ref<Ds>, slot: Slot, page: u64, most: u32) -> u32 {
+fn on_demand_order(arena: &Arena, ds: Ref<Ds>, page: u64, most: u32) -> u32 {
+    let Some(slot) = table::find(arena, ds, page >> GROUP_SHIFT) else {
+        return 0;
+    };
     let word = table::load(arena, slot);
     let Group::Run { base, used, .. } = Group::from_word(word) else {
         return 0;
     };
     let n = (page % GROUP) as u32;
-    if used >> (n ^ 1) & 1 == 0 {
-        return 0;
-    }
     // A block is aligned in frames only if its pages are where they would be in an aligned run.
     let skew = (frame_of(base, n).0 ^ page).trailing_zeros();
     let limit = most.min(skew).min(PageOrder::BLOCK.get());
-    let mut order = limit.min(GROUP_SHIFT);
     if used != u16::MAX {
-        while order > 0 {
-            let pages = 1u32 << order;
-            let mask = (((1u32 << pages) - 1) << (n & !(pages - 1))) as u16;
-            if used & mask == mask {
-                break;
-            }
-            order -= 1;
-        }
+        return limit.min(full_order(used, n));
+    }
+    let mut order = limit.min(GROUP_SHIFT);
+    let it = arena.get(ds);
+    if it.depth == 0 {
         return order;
     }
-    let Slot::Leaf(leaf, index) = slot else {
-        return order;
-    };
     // Groups from the first of the leaf on that lie below the dataspace's end in full.
-    let below = arena.get(ds).page_count() - ((page >> GROUP_SHIFT) - index as u64) * GROUP;
+    let (leaf, index) = (slot.node, slot.index);
+    let below = it.page_count() - ((page >> GROUP_SHIFT) - index as u64) * GROUP;
     let whole_groups = (below >> GROUP_SHIFT).min(64) as usize;
     // A full group that follows another has its word and, in the base, 16 frames more.
     const STEP: u64 = GROUP << 32;
@@ -191,14 +230,80 @@ fn on_demand_order(arena: &Arena, ds: Ref<Ds>, slot: Slot, page: u64, most: u32)
             break;
         }
         let away = (half as u64).wrapping_sub(index as u64);
-        let mut follows = word.wrapping_add(away.wrapping_mul(STEP));
-        for other in half..half + groups {
-            if arena.word(leaf, other) != follows {
-                return order;
-            }
-            follows = follows.wrapping_add(STEP);
+        let first = word.wrapping_add(away.wrapping_mul(STEP));
+        if !arena.words_rise(leaf, (half, half + groups), first, STEP) {
+            break;
         }
         order += 1;
     }
     order
+}
+
+/// The largest aligned block around bit `n` of which all bits are set.
+#[inline]
+fn full_order(used: u16, n: u32) -> u32 {
+    let two = used & used >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    let bit = |mask: u16, at: u32| u32::from(mask >> at & 1);
+    // Each of them implies the ones before.
+    bit(two, n & 14) + bit(four, n & 12) + bit(eight, n & 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, by trying all orders.
+    fn largest(most: u32, fits: impl Fn(u64) -> bool) -> u32 {
+        (0..=most)
+            .rev()
+            .find(|order| fits((1 << order) - 1))
+            .unwrap_or(0)
+    }
+
+    #[test]
+    fn orders_by_bits_are_the_largest_that_fit() {
+        let addresses = [
+            0,
+            0x1000,
+            0x3000,
+            0xf000,
+            0x1_0000,
+            0x1f_f000,
+            0x20_0000,
+            0x7fff_f000,
+            1 << 40,
+            u64::MAX - 0xfff,
+        ];
+        let places = |other: u64| addresses.map(|a| a ^ other).into_iter().chain(addresses);
+        for base in addresses {
+            for start in places(0x5000).filter(|start| *start <= base) {
+                for end in places(0x7000)
+                    .map(|end| end | 0xfff)
+                    .filter(|end| *end >= base)
+                {
+                    let window = Range::new(start, end).expect("in order");
+                    let got = fitting(FrameNo(base >> 12), base, Some(window));
+                    let wanted = largest(18, |low| {
+                        let low = (low + 1 << PAGE_SHIFT) - 1;
+                        base & !low >= start && base | low <= end
+                    });
+                    assert_eq!(got, wanted, "{base:#x} in {start:#x}..={end:#x}");
+                    let (frame, start, end) = (base >> 12, start >> 12, (end >> 12) + 1);
+                    let wanted = largest(18, |low| frame & !low >= start && frame | low < end);
+                    assert_eq!(run_order(FrameNo(frame), start, end, 18), wanted);
+                }
+            }
+        }
+        for used in 0..u16::MAX {
+            for n in (0..16).filter(|n| used >> n & 1 != 0) {
+                let wanted = largest(4, |low| {
+                    let mask = (((1u32 << (low + 1)) - 1) << (n & !(low as u32))) as u16;
+                    used & mask == mask
+                });
+                assert_eq!(full_order(used, n), wanted, "{used:#x} {n}");
+            }
+        }
+    }
 }

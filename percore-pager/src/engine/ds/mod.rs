@@ -33,6 +33,7 @@ mod holder;
 mod map;
 mod object;
 mod page;
+mod pieces;
 mod populate;
 mod pressure;
 mod read;

@@ -1,9 +1,9 @@
 //! The object itself, and what clients may ask about it.
 
-use l4_sys::{PAGE_SHIFT, PAGE_SIZE};
+use l4_sys::PAGE_SHIFT;
 
 use crate::engine::arena::{Pod, Ref};
-use crate::engine::quota::Account;
+use crate::engine::quota::{Account, Reach};
 
 /// Dataspace flags, as in the protocol.
 pub mod flag {
@@ -46,7 +46,9 @@ pub struct Info {
 #[repr(C)]
 pub struct Ds {
     /// Exact size in bytes.
-    pub(super) size: u64,
+    size: u64,
+    /// The same up to the end of the last page.
+    end: u64,
     /// On demand: the table's root, or the group's word. Others: the first frame.
     pub(super) root: u64,
     /// On demand: pages charged to the account. Contiguous: pages zeroed so far.
@@ -57,19 +59,31 @@ pub struct Ds {
     pub(super) next_page: u64,
     /// Where [`give_back_kept`](super::give_back_kept) goes on.
     pub(super) cursor: u64,
+    /// On demand: what is kept of these pages is zero already.
+    pub(super) zero_from: u64,
     pub(super) account: Option<Ref<Account>>,
     pub(super) flags: u32,
     kind: u8,
     /// Levels of the table, 0..=4.
     pub(super) depth: u8,
+    /// By how much a group's number is shifted for its index in the root; negative when that is a leaf.
+    pub(super) root_shift: i8,
     /// log2 of the bytes that the memory is a multiple of, at least 12.
-    pub(super) page_order: u8,
+    page_order: u8,
     /// log2 of the pages that the next fault may bring.
     pub(super) grow: u8,
+    /// How much a fault may bring.
+    pub(super) reach: Reach,
+    /// Whether its frames may go to the same account's next dataspace without an unmap.
+    pub(super) private: u8,
+    /// Whether the short way may be tried (`populate.rs`).
+    pub(super) quick: u8,
     /// Others than its gate that use it: regions.
     pub(super) users: u32,
     pub(super) keeper_next: Option<Ref<Ds>>,
     pub(super) keeper_prev: Option<Ref<Ds>>,
+    /// Length of what begins at `zero_from`.
+    pub(super) zero_pages: u32,
 }
 
 // SAFETY: numbers and optional references; every pattern is valid.
@@ -77,13 +91,15 @@ unsafe impl Pod for Ds {}
 
 impl Ds {
     pub(super) fn new(kind: Kind, account: Option<Ref<Account>>, size: u64, flags: u32) -> Self {
-        Ds {
-            size,
+        let mut ds = Ds {
+            size: 0,
+            end: 0,
             root: 0,
             pages: 0,
             kept: 0,
             next_page: 0,
             cursor: 0,
+            zero_from: 0,
             account,
             flags,
             kind: match kind {
@@ -92,12 +108,27 @@ impl Ds {
                 Kind::Static => 2,
             },
             depth: 0,
+            root_shift: 0,
             page_order: PAGE_SHIFT as u8,
             grow: 0,
+            reach: Reach::DEFAULT,
+            private: 0,
+            quick: 0,
             users: 0,
             keeper_next: None,
             keeper_prev: None,
-        }
+            zero_pages: 0,
+        };
+        ds.resize(size, PAGE_SHIFT as u8);
+        ds
+    }
+
+    /// Sets the size in bytes and log2 of what its memory is a multiple of, at least 12.
+    pub(super) fn resize(&mut self, size: u64, page_order: u8) {
+        let low = (1u64 << (page_order & 63)) - 1;
+        self.size = size;
+        self.page_order = page_order;
+        self.end = size.saturating_add(low) & !low;
     }
 
     /// What it is.
@@ -118,14 +149,13 @@ impl Ds {
     /// Pages of memory, the last one included that is used in part.
     #[inline]
     pub fn page_count(&self) -> u64 {
-        let low = (1u64 << (self.page_order & 63)) - 1;
-        ((self.size.saturating_add(low)) & !low) >> PAGE_SHIFT
+        self.end >> PAGE_SHIFT
     }
 
     /// Bytes up to the end of the last page (MOE-DS-31): what offsets are checked against.
     #[inline]
     pub fn rounded_size(&self) -> u64 {
-        self.page_count() * PAGE_SIZE
+        self.end
     }
 
     /// Size and flags for a client; `writable` when its capability has the W right.
@@ -141,9 +171,16 @@ impl Ds {
     }
 
     /// The rights that a client may map with (MOE-DS-02).
-    #[inline]
+    #[inline(always)]
     pub fn allowed(&self, writable: bool) -> u32 {
-        self.info(writable).flags & flag::RIGHTS
+        let without = if writable { 0 } else { flag::W };
+        self.flags & flag::RIGHTS & !without
+    }
+
+    /// The cache mode that a client gets that asks with these flags (MOE-DS-10).
+    #[inline(always)]
+    pub(super) fn caching(&self, asked: u32) -> u32 {
+        (self.flags & flag::CACHING).max(asked & flag::CACHING)
     }
 
     /// Whether a client may change it.

@@ -7,13 +7,13 @@ use crate::engine::kernel::Kernel;
 use crate::engine::pool::Pool;
 use crate::engine::quota;
 use crate::engine::slabs::{self, NoMemory};
-use crate::frames::{FrameNo, PageOrder, Policy, Run};
+use crate::frames::{FrameNo, PageOrder, Policy};
 
 use super::object::Ds;
 use super::pressure;
 use super::share;
 use super::table::{self, Slot};
-use super::word::{GROUP, GROUP_SHIFT, Group, Page, Pages, frame_of};
+use super::word::{GROUP, GROUP_SHIFT, Group, Page, Pages, frame_of, runs};
 
 /// The group of `page` and its slot, if there is one.
 #[inline]
@@ -46,29 +46,65 @@ pub(super) fn is_there(arena: &Arena, ds: Ref<Ds>, page: u64) -> bool {
     page < arena.get(ds).page_count() && look(arena, ds, page) != Page::Empty
 }
 
-/// A frame charged to the dataspace's account; with `zero` it is zeroed, otherwise the caller
-/// overwrites all of it.
+/// A frame charged to the dataspace's account, and whether it is zero.
+#[inline]
 pub(super) fn own_frame<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
-    zero: bool,
-) -> Result<FrameNo, NoMemory> {
-    let account = pool.arena().get(ds).account.ok_or(NoMemory)?;
+) -> Result<(FrameNo, bool), NoMemory> {
+    let it = pool.arena().get(ds);
+    let private = it.private != 0;
+    let account = it.account.ok_or(NoMemory)?;
     if !quota::charge(pool.arena_mut(), account, PAGE_SIZE) {
         return Err(NoMemory);
     }
-    match pool.take(PageOrder::FRAME) {
-        Ok((frame, zeroed)) => {
-            if let Some(run) = Run::new(frame, 1).filter(|_| zero && !zeroed) {
-                pool.zero_now(run);
-            }
-            Ok(frame)
-        }
-        Err(NoMemory) => {
-            slabs::settle(pool, account, PAGE_SIZE);
-            Err(NoMemory)
-        }
+    if private && let Some(frame) = pool.take_again(account, PageOrder::FRAME) {
+        return Ok((frame, false));
     }
+    let taken = pool.take_one();
+    if taken.is_none() {
+        slabs::settle(pool, account, PAGE_SIZE);
+    }
+    taken.ok_or(NoMemory)
+}
+
+/// Gives back a frame of [`own_frame`] that was not used.
+pub(super) fn take_back<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    frame: FrameNo,
+) {
+    let it = *pool.arena().get(ds);
+    if it.private != 0 {
+        pool.give_up(frame, 1);
+    } else {
+        pool.give_unseen(frame, 1);
+    }
+    if let Some(account) = it.account {
+        slabs::settle(pool, account, PAGE_SIZE);
+    }
+}
+
+/// Makes a frame, which is charged, page `n` of a group in which the page has none.
+pub(super) fn put_own<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    slot: Slot,
+    n: u32,
+    frame: FrameNo,
+) -> Result<(), NoMemory> {
+    let word = table::load(pool.arena(), slot);
+    let base = (frame.0 as u32).wrapping_sub(n);
+    let bits = 1u64 << n | 1 << (n + 16);
+    // A run of its own, or one more page of a run.
+    if word == 0 || word & 0xffff_0000 != 0 && (word >> 32) as u32 == base {
+        let word = u64::from(base) << 32 | word & 0xffff_ffff | bits;
+        table::store(pool.arena_mut(), slot, word);
+        return Ok(());
+    }
+    let table = split(pool, ds, slot)?;
+    pool.arena_mut().get_mut(table)[n as usize] = Page::Own(frame).word();
+    Ok(())
 }
 
 /// Makes a table of single pages of a group; what of its run is kept and not used is given back.
@@ -81,33 +117,62 @@ pub(super) fn split<P: Policy, K: Kernel>(
         return Ok(table);
     }
     let account = pool.arena().get(ds).account.ok_or(NoMemory)?;
-    let table = slabs::put(pool, account, [Page::Empty.word(); GROUP as usize])?;
-    if let Group::Run { base, kept, used } = Group::from_word(table::load(pool.arena(), slot)) {
-        let pages = pool.arena_mut().get_mut(table);
-        for (n, page) in pages.iter_mut().enumerate() {
-            if used >> n & 1 != 0 {
-                *page = Page::Own(frame_of(base, n as u32)).word();
-            }
+    let node = slabs::take(pool, account, size_of::<Pages>())?;
+    let arena = pool.arena_mut();
+    arena.set_words(node, (0, GROUP as usize), Page::Empty.word(), 0);
+    let table = node.cast();
+    if let Group::Run { base, kept, used } = Group::from_word(table::load(arena, slot)) {
+        let pages = arena.get_mut::<Pages>(table);
+        let mut left = used;
+        while left != 0 {
+            let n = left.trailing_zeros();
+            pages[n as usize % GROUP as usize] = Page::Own(frame_of(base, n)).word();
+            left &= left - 1;
         }
         let spare = kept & !used;
-        give_spare(pool, base, spare);
-        pressure::change_kept(pool, ds, 0, u64::from(spare.count_ones()));
+        if spare != 0 {
+            give_spare(pool, ds, (base, spare), true);
+            pressure::change_kept(pool, ds, 0, u64::from(spare.count_ones()));
+        }
     }
     table::store(pool.arena_mut(), slot, Group::Table(table).word());
     Ok(table)
 }
 
-/// Gives back frames of a run that nobody has seen.
+/// Gives back frames of a run that are kept. Nobody has seen them, unless the account had them before.
 pub(super) fn give_spare<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
-    base: u32,
-    mut spare: u16,
+    ds: Ref<Ds>,
+    (base, spare): (u32, u16),
+    alive: bool,
 ) {
-    while spare != 0 {
-        let first = spare.trailing_zeros();
-        let length = (spare >> first).trailing_ones();
-        pool.give_unseen(frame_of(base, first), u64::from(length));
-        spare &= !((((1u32 << length) - 1) << first) as u16);
+    let private = pool.arena().get(ds).private != 0;
+    for (first, length) in runs(spare) {
+        let run = (frame_of(base, first), u64::from(length));
+        if private {
+            give_own(pool, ds, run, alive);
+        } else {
+            pool.give_unseen(run.0, run.1);
+        }
+    }
+}
+
+/// Gives up frames of the dataspace's own. When it dies (not `alive`), its account's next dataspace can
+/// have them if the account shares nothing.
+pub(super) fn give_own<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    (frame, frames): (FrameNo, u64),
+    alive: bool,
+) {
+    let it = pool.arena().get(ds);
+    let again = it.account.filter(|account| {
+        let account = pool.arena().get(*account);
+        !alive && it.private != 0 && account.is_private() && !account.is_closing()
+    });
+    match again {
+        Some(account) => pool.give_again(account, frame, frames),
+        None => pool.give_up(frame, frames),
     }
 }
 
@@ -149,7 +214,7 @@ pub(super) fn dispose<P: Policy, K: Kernel>(
     match page {
         Page::Empty => {}
         Page::Own(frame) => {
-            pool.give_up(frame, 1);
+            give_own(pool, ds, (frame, 1), charged);
             uncharge(pool, ds, 1, charged);
         }
         Page::Static(frame) => pool.forget(frame),
@@ -178,7 +243,7 @@ fn drop_run<P: Policy, K: Kernel>(
     charged: bool,
 ) -> u64 {
     let mut handled = 0;
-    let mut gone = used & mask;
+    let gone = used & mask;
     // Of a run of which no used page is left, nothing is kept.
     let left = used & !mask;
     let spare = if left == 0 {
@@ -198,14 +263,12 @@ fn drop_run<P: Policy, K: Kernel>(
         }
         .word(),
     );
-    while gone != 0 {
-        let first = gone.trailing_zeros();
-        let length = (gone >> first).trailing_ones();
-        pool.give_up(frame_of(base, first), u64::from(length));
-        gone &= !((((1u32 << length) - 1) << first) as u16);
+    for (first, length) in runs(gone) {
+        let run = (frame_of(base, first), u64::from(length));
+        give_own(pool, ds, run, charged);
         handled += 1;
     }
-    give_spare(pool, base, spare);
+    give_spare(pool, ds, (base, spare), charged);
     pressure::change_kept(pool, ds, 0, u64::from(spare.count_ones()));
     uncharge(pool, ds, pages, charged);
     handled + u64::from(spare != 0)

@@ -1,62 +1,195 @@
 //! Bringing memory to a page: the slow half of a fault.
 //!
-//! How much comes is decided by [`choose`] from where the client touched before. The first piece is 16 KiB.
-//! Each touch beside memory that is there doubles the next piece: up to 64 KiB of memory that must be
-//! zeroed first, up to 2 MiB of memory that was zeroed ahead. Each touch elsewhere quarters it, so
-//! that sparse use brings single pages after one fault. (A first piece of 64 KiB would save three
-//! faults, but a client that touches one page in 64 KiB would then look sequential for ever: each of
-//! its touches would lie just behind the last piece.) What is brought is charged; if the account has
-//! not enough for the piece, the page alone is tried.
+//! # How much
+//!
+//! [`choose`] decides from where the client touched before. The first piece is 16 KiB. A touch beside
+//! memory that is there, or just behind the last piece, is sequential use: the next piece is the
+//! group, 64 KiB, and doubles each time, up to 2 MiB of memory that was zeroed ahead. Each touch
+//! elsewhere quarters the piece, so that sparse use brings single pages after one fault; from there it
+//! takes three touches in order to come back to 64 KiB. (A first piece of 64 KiB would save faults,
+//! but a client that touches one page in 64 KiB would then look sequential for ever: each of its
+//! touches would lie just behind the last piece.) All this is within the account's [`Reach`]. What is
+//! brought is charged; if the account has not enough for the piece, the page alone is tried.
+//!
+//! # Where from
 //!
 //! A piece comes from a run that is taken for its whole group, so that the group's other pages can
 //! follow beside it; the rest is kept (see [`pool`](crate::engine::pool)).
+//!
+//! # Zeroing
+//!
+//! At most 64 KiB in a fault. The small first pieces leave some of that over. A fault in sequential
+//! use that had nothing to zero zeroes the next 64 KiB, so that, without any memory zeroed ahead,
+//! 16 faults bring a MiB from the first one on. A dataspace remembers one range of pages of which what
+//! is kept is zero.
+//!
+//! [`Reach`]: crate::engine::quota::Reach
 
 use l4_sys::{Errno, PAGE_SIZE};
 
 use crate::engine::arena::{Arena, Ref, Store};
 use crate::engine::kernel::Kernel;
 use crate::engine::pool::Pool;
-use crate::engine::quota::{self, Account};
+use crate::engine::quota::{self, Reach};
 use crate::engine::slabs::{self, NoMemory};
-use crate::frames::{FrameNo, PageOrder, Policy, Run};
+use crate::frames::{FrameNo, Policy, Run};
 
 use super::object::Ds;
 use super::page;
-use super::pressure;
+use super::pieces;
 use super::share;
 use super::table::{self, Slot};
 use super::word::{GROUP, GROUP_SHIFT, Group, Page, frame_of};
 
-/// What the first fault of a dataspace brings: 16 KiB.
-pub(super) const START_ORDER: u8 = 2;
-/// From this order on, whole 2 MiB blocks are taken where they fit, zeroed or not.
-const BLOCK_FROM: u8 = 6;
-/// 2 MiB.
-const GROW_MAX: u8 = 9;
+/// What a fault brought, in a word: it is handed on in a register.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brought(u64);
+
+impl Brought {
+    /// The page's frame; frames that were zeroed or copied, at most 16; whether the page is to be
+    /// mapped alone: if not, there may be more around it.
+    pub(super) fn new(frame: FrameNo, work: u32, alone: bool) -> Self {
+        Brought(frame.0 << 32 | u64::from(work) << 1 | u64::from(alone))
+    }
+
+    pub(super) fn frame(self) -> FrameNo {
+        FrameNo(self.0 >> 32)
+    }
+
+    pub(super) fn work(self) -> u64 {
+        u64::from(self.0 as u32 >> 1)
+    }
+
+    pub(super) fn alone(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
 
 /// Makes sure that `page`, which is below the end, has memory of its own (`write`) or any memory.
-/// Gives its frame, the pages that were zeroed or copied (at most 16) and the group's slot. `slot` is
-/// that slot if the caller has looked it up. Makes memory free if it must.
+/// Makes memory free if it must.
 ///
 /// # Errors
 ///
 /// `NoMem`: nothing has changed but nodes of the table that were made.
+#[inline(never)]
 pub(super) fn bring<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
-    slot: Option<Slot>,
     page: u64,
     write: bool,
-) -> Result<(FrameNo, u64, Slot), Errno> {
-    let group = page >> GROUP_SHIFT;
+) -> Result<Brought, Errno> {
     loop {
-        let slot = slot.map_or_else(|| table::ensure(pool, ds, group), Ok);
-        match slot.and_then(|slot| Ok((bring_once(pool, ds, slot, page, write)?, slot))) {
-            Ok(((frame, work), slot)) => return Ok((frame, work, slot)),
+        let slot = table::ensure(pool, ds, page >> GROUP_SHIFT);
+        match slot.and_then(|slot| bring_once(pool, ds, slot, page, write)) {
+            Ok(brought) => {
+                pool.arena_mut().get_mut(ds).note_use();
+                return Ok(brought);
+            }
             Err(NoMemory) if within_quota(pool, ds) && pool.relieve() => {}
             Err(NoMemory) => return Err(Errno::NoMem),
         }
     }
+}
+
+/// [`Ds::quick`]: a touch beside nothing brings a single page.
+const ALONE: u8 = 1;
+/// [`Ds::quick`]: every touch brings a single page.
+const ALWAYS_ALONE: u8 = 2;
+
+impl Ds {
+    /// Decides whether [`sparse`] can be used from now on.
+    fn note_use(&mut self) {
+        self.quick = match self.reach.most() {
+            _ if self.private != 0 || self.account.is_none() => 0,
+            0 => ALWAYS_ALONE,
+            _ if self.grow <= 2 && self.reach.least() == 0 => ALONE,
+            _ => 0,
+        };
+    }
+}
+
+/// The short way of [`bring`]: a page that is brought alone, as [`bring_once`] would, from a frame that
+/// is at hand, into a group of which there is nothing or a table. Gives the frame and how many were
+/// zeroed. `None`, and nothing has changed, when it is anything else. `slot` has the word `word`.
+#[inline(always)]
+pub(super) fn sparse<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    slot: Slot,
+    word: u64,
+    page: u64,
+) -> Option<Brought> {
+    let arena = pool.arena_mut();
+    let it = arena.get(ds);
+    let n = (page % GROUP) as u32;
+    let quick = it.quick;
+    let table = match Group::from_word(word) {
+        Group::Run { .. } => return None,
+        Group::Table(table) => {
+            if quick == 0 || arena.get(table)[n as usize] != 0 {
+                return None;
+            }
+            Some(table)
+        }
+        Group::Empty => {
+            let alone = quick == ALONE && page != it.next_page && !beside(arena, it, slot, page)?;
+            if !alone && quick != ALWAYS_ALONE {
+                return None;
+            }
+            None
+        }
+    };
+    let account = it.account?;
+    if !quota::charge(arena, account, PAGE_SIZE) {
+        return None;
+    }
+    let Some((frame, zeroed)) = pool.take_one() else {
+        slabs::settle(pool, account, PAGE_SIZE);
+        return None;
+    };
+    let arena = pool.arena_mut();
+    if let Some(table) = table {
+        arena.get_mut(table)[n as usize] = Page::Own(frame).word();
+    } else {
+        let base = (frame.0 as u32).wrapping_sub(n);
+        let word = u64::from(base) << 32 | 0x1_0001 << n;
+        table::store(arena, slot, word);
+        arena.get_mut(ds).grow = 0;
+    }
+    let it = arena.get_mut(ds);
+    it.pages += 1;
+    it.next_page = page + 1;
+    let work = if zeroed { 0 } else { zero(pool, frame, 1) };
+    Some(Brought::new(frame, work, true))
+}
+
+/// Whether the page before or behind is there, of whose group there is nothing. `None` when it takes
+/// more to find out.
+#[inline(always)]
+fn beside(arena: &Arena, it: &Ds, slot: Slot, page: u64) -> Option<bool> {
+    let n = page % GROUP;
+    // Pages in the middle of a group have no neighbours in another.
+    if (n + 1) % GROUP > 1 {
+        return Some(false);
+    }
+    beside_group(arena, it, slot, page)
+}
+
+#[inline(never)]
+fn beside_group(arena: &Arena, it: &Ds, slot: Slot, page: u64) -> Option<bool> {
+    if it.depth == 0 {
+        return None;
+    }
+    let (index, n) = match page % GROUP {
+        0 => (slot.index.checked_sub(1)?, GROUP - 1),
+        _ if slot.index < 63 && page + 1 < it.page_count() => (slot.index + 1, 0),
+        _ => return None,
+    };
+    Some(match Group::from_word(arena.word(slot.node, index)) {
+        Group::Empty => false,
+        Group::Run { used, .. } => used >> n & 1 != 0,
+        Group::Table(table) => arena.get(table)[n as usize] != 0,
+    })
 }
 
 /// Whether memory, and not the account's limit, may be what is missing.
@@ -77,20 +210,22 @@ fn bring_once<P: Policy, K: Kernel>(
     slot: Slot,
     page: u64,
     write: bool,
-) -> Result<(FrameNo, u64), NoMemory> {
+) -> Result<Brought, NoMemory> {
     let n = (page % GROUP) as u32;
     match Group::from_word(table::load(pool.arena(), slot)) {
-        Group::Run { base, used, .. } if used >> n & 1 != 0 => Ok((frame_of(base, n), 0)),
+        Group::Run { base, used, .. } if used >> n & 1 != 0 => {
+            Ok(Brought::new(frame_of(base, n), 0, false))
+        }
         Group::Run { base, kept, used } => {
             let order = choose(pool, ds, page, used);
             if kept >> n & 1 == 0 {
                 return single(pool, ds, slot, page, write);
             }
-            use_kept(pool, ds, slot, page, (base, kept, used), order)
+            pieces::use_kept(pool, ds, slot, page, (base, kept, used), order)
         }
         Group::Empty => {
             let order = choose(pool, ds, page, 0);
-            fresh(pool, ds, slot, page, order)
+            pieces::fresh(pool, ds, slot, page, order)
         }
         Group::Table(_) => single(pool, ds, slot, page, write),
     }
@@ -105,14 +240,20 @@ fn choose<P: Policy, K: Kernel>(
     used: u16,
 ) -> u8 {
     let it = pool.arena().get(ds);
-    let (grow, next, first) = (it.grow, it.next_page, it.pages == 0 && it.kept == 0);
-    let grow = if first {
+    let (grow, reach) = (it.grow, it.reach);
+    let group = GROUP_SHIFT as u8;
+    let grow = if it.pages == 0 && it.kept == 0 {
         grow
-    } else if page == next || has_neighbour(pool.arena(), ds, page, used) {
-        (grow + 1).min(GROW_MAX)
+    } else if page == it.next_page || has_neighbour(pool.arena(), ds, page, used) {
+        if grow < 2 {
+            grow + 1
+        } else {
+            (grow + 1).max(group)
+        }
     } else {
-        grow.min(GROUP_SHIFT as u8).saturating_sub(2)
+        grow.min(group).saturating_sub(2)
     };
+    let grow = grow.max(reach.least()).min(reach.most()).min(Reach::MAX);
     pool.arena_mut().get_mut(ds).grow = grow;
     grow
 }
@@ -121,7 +262,7 @@ fn choose<P: Policy, K: Kernel>(
 fn has_neighbour(arena: &Arena, ds: Ref<Ds>, page: u64, used: u16) -> bool {
     let n = (page % GROUP) as u32;
     let pages = u32::from(used) << 1;
-    // Bits n and n + 2 are the neighbours of page n here.
+    // As in `beside`.
     if pages >> n & 0b101 != 0 {
         return true;
     }
@@ -129,205 +270,17 @@ fn has_neighbour(arena: &Arena, ds: Ref<Ds>, page: u64, used: u16) -> bool {
         || n == GROUP as u32 - 1 && page::is_there(arena, ds, page + 1)
 }
 
-/// The largest aligned piece around page `n` of a group, up to `order`, for which `fits` holds.
-fn piece(n: u32, order: u8, fits: impl Fn(u16) -> bool) -> u16 {
-    let mut order = u32::from(order).min(GROUP_SHIFT);
-    loop {
-        let pages = 1u32 << order;
-        let mask = (((1u32 << pages) - 1) << (n & !(pages - 1))) as u16;
-        if order == 0 || fits(mask) {
-            return mask;
-        }
-        order -= 1;
-    }
-}
-
-/// Pages of a group that lie below the dataspace's end.
-fn pages_of_group(ds: &Ds, page: u64) -> u16 {
-    let left = ds.page_count() - (page & !(GROUP - 1));
-    if left >= GROUP {
-        u16::MAX
-    } else {
-        ((1u32 << left) - 1) as u16
-    }
-}
-
-/// Charges for the pages of `mask`, or if there is not enough for page `n` alone.
-fn charge<P: Policy, K: Kernel>(
+/// Zeroes frames that were just taken; gives how many.
+#[inline]
+pub(super) fn zero<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
-    account: Ref<Account>,
-    mask: u16,
-    n: u32,
-) -> Result<u16, NoMemory> {
-    for mask in [mask, 1 << n] {
-        let bytes = u64::from(mask.count_ones()) * PAGE_SIZE;
-        if quota::charge(pool.arena_mut(), account, bytes) {
-            return Ok(mask);
-        }
-    }
-    Err(NoMemory)
-}
-
-fn zero<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, base: u32, mask: u16) -> u64 {
-    let pages = u64::from(mask.count_ones());
-    if let Some(run) = Run::new(frame_of(base, mask.trailing_zeros()), pages) {
+    start: FrameNo,
+    frames: u32,
+) -> u32 {
+    if let Some(run) = Run::new(start, frames.into()) {
         pool.zero_now(run);
     }
-    pages
-}
-
-/// Uses pages of a run that is kept.
-fn use_kept<P: Policy, K: Kernel>(
-    pool: &mut Pool<'_, P, K>,
-    ds: Ref<Ds>,
-    slot: Slot,
-    page: u64,
-    (base, kept, used): (u32, u16, u16),
-    order: u8,
-) -> Result<(FrameNo, u64), NoMemory> {
-    let n = (page % GROUP) as u32;
-    let account = pool.arena().get(ds).account.ok_or(NoMemory)?;
-    let mask = piece(n, order, |mask| kept & !used & mask == mask);
-    let mask = charge(pool, account, mask, n)?;
-    let zeroed = zero(pool, base, mask);
-    let used = used | mask;
-    table::store(
-        pool.arena_mut(),
-        slot,
-        Group::Run { base, kept, used }.word(),
-    );
-    pressure::change_kept(pool, ds, 0, zeroed);
-    note(pool, ds, page, mask);
-    Ok((frame_of(base, n), zeroed))
-}
-
-/// Remembers that the pages of `mask` in the group of `page` were brought.
-fn note<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, ds: Ref<Ds>, page: u64, mask: u16) {
-    let it = pool.arena_mut().get_mut(ds);
-    it.pages += u64::from(mask.count_ones());
-    it.next_page = (page & !(GROUP - 1)) + u64::from(u16::BITS - mask.leading_zeros());
-}
-
-/// Brings the first pages of a group.
-fn fresh<P: Policy, K: Kernel>(
-    pool: &mut Pool<'_, P, K>,
-    ds: Ref<Ds>,
-    slot: Slot,
-    page: u64,
-    order: u8,
-) -> Result<(FrameNo, u64), NoMemory> {
-    if u32::from(order) > GROUP_SHIFT
-        && let Some(done) = large(pool, ds, slot, page, order)
-    {
-        return Ok(done);
-    }
-    let n = (page % GROUP) as u32;
-    let it = pool.arena().get(ds);
-    let account = it.account.ok_or(NoMemory)?;
-    let there = pages_of_group(it, page);
-    let mask = charge(
-        pool,
-        account,
-        piece(n, order, |mask| there & mask == mask),
-        n,
-    )?;
-    match take_for(pool, mask, there) {
-        Ok((base, kept, zeroed)) => {
-            let work = if zeroed { 0 } else { zero(pool, base, mask) };
-            let group = Group::Run {
-                base,
-                kept,
-                used: mask,
-            };
-            table::store(pool.arena_mut(), slot, group.word());
-            let rest = u64::from((kept & !mask).count_ones());
-            pressure::change_kept(pool, ds, rest, 0);
-            note(pool, ds, page, mask);
-            Ok((frame_of(base, n), work))
-        }
-        Err(NoMemory) => {
-            slabs::settle(pool, account, u64::from(mask.count_ones()) * PAGE_SIZE);
-            if mask.count_ones() > 1 {
-                // No run of this size is left: single pages may be.
-                return fresh(pool, ds, slot, page, 0);
-            }
-            Err(NoMemory)
-        }
-    }
-}
-
-/// A run for the pages of `mask`, if possible for the whole group: base, pages kept, whether zeroed.
-fn take_for<P: Policy, K: Kernel>(
-    pool: &mut Pool<'_, P, K>,
-    mask: u16,
-    there: u16,
-) -> Result<(u32, u16, bool), NoMemory> {
-    let brought = mask.count_ones();
-    let whole = there == u16::MAX && pool.may_keep(GROUP - u64::from(brought));
-    if brought > 1 && whole {
-        let order = PageOrder::new(GROUP_SHIFT).ok_or(NoMemory)?;
-        if let Ok((frame, zeroed)) = pool.take(order) {
-            return Ok((frame.0 as u32, u16::MAX, zeroed));
-        }
-    }
-    let order = PageOrder::holding(brought).ok_or(NoMemory)?;
-    let (frame, zeroed) = pool.take(order)?;
-    let base = (frame.0 as u32).wrapping_sub(mask.trailing_zeros());
-    Ok((base, mask, zeroed))
-}
-
-/// Takes a run of several groups from `page` on, where all of them are empty. A zeroed run is used at
-/// once; of a 2 MiB block that is not, the first 64 KiB are, and the rest is kept.
-fn large<P: Policy, K: Kernel>(
-    pool: &mut Pool<'_, P, K>,
-    ds: Ref<Ds>,
-    slot: Slot,
-    page: u64,
-    order: u8,
-) -> Option<(FrameNo, u64)> {
-    let it = *pool.arena().get(ds);
-    let Slot::Leaf(leaf, first) = slot else {
-        return None;
-    };
-    let block = order >= BLOCK_FROM && page.is_multiple_of(512) && pool.may_keep(512 - GROUP);
-    let aligned = page.trailing_zeros().min(u32::from(order));
-    let mut order = if block { u32::from(GROW_MAX) } else { aligned };
-    while order > GROUP_SHIFT && it.page_count() - page < 1 << order {
-        order -= 1;
-    }
-    let groups = first..first + (1usize << order.saturating_sub(GROUP_SHIFT));
-    let empty = |pool: &Pool<'_, P, K>| groups.clone().all(|g| pool.arena().word(leaf, g) == 0);
-    let may_be_dirty = block && order == u32::from(GROW_MAX);
-    if order <= GROUP_SHIFT || !may_be_dirty && !pool.has_zeroed(1 << order) || !empty(pool) {
-        return None;
-    }
-    let pages = 1u64 << order;
-    let account = it.account?;
-    let (frame, zeroed) = pool.take(PageOrder::new(order)?).ok()?;
-    let all = zeroed && quota::charge(pool.arena_mut(), account, pages * PAGE_SIZE);
-    let some = all || may_be_dirty && quota::charge(pool.arena_mut(), account, GROUP * PAGE_SIZE);
-    if !some {
-        pool.give_unseen(frame, pages);
-        return None;
-    }
-    for group in groups {
-        let base = frame.0 as u32 + (group - first) as u32 * GROUP as u32;
-        let used = if all || group == first { u16::MAX } else { 0 };
-        let kept = u16::MAX;
-        let word = Group::Run { base, kept, used }.word();
-        pool.arena_mut().set_word(leaf, group, word);
-    }
-    let brought = if all { pages } else { GROUP };
-    let work = if zeroed {
-        0
-    } else {
-        zero(pool, frame.0 as u32, u16::MAX)
-    };
-    pressure::change_kept(pool, ds, pages - brought, 0);
-    let it = pool.arena_mut().get_mut(ds);
-    it.pages += brought;
-    it.next_page = page + brought;
-    Some((frame, work))
+    frames
 }
 
 /// Brings one page that is not part of its group's run, or gives a shared one a frame of its own.
@@ -337,22 +290,28 @@ fn single<P: Policy, K: Kernel>(
     slot: Slot,
     page: u64,
     write: bool,
-) -> Result<(FrameNo, u64), NoMemory> {
-    let table = page::split(pool, ds, slot)?;
-    let index = (page % GROUP) as usize;
-    let entry = Page::from_word(pool.arena().get(table)[index]);
-    match entry {
-        Page::Own(frame) => Ok((frame, 0)),
-        Page::Static(frame) if !write => Ok((frame, 0)),
-        Page::Shared(record) if !write => Ok((share::frame(pool.arena(), record), 0)),
+) -> Result<Brought, NoMemory> {
+    let n = (page % GROUP) as u32;
+    let entry = page::look_in(pool.arena(), slot, page);
+    let (frame, work) = match entry {
+        Page::Own(frame) => (frame, 0),
+        Page::Static(frame) if !write => (frame, 0),
+        Page::Shared(record) if !write => (share::frame(pool.arena(), record), 0),
         Page::Empty => {
-            let frame = page::own_frame(pool, ds, true)?;
-            pool.arena_mut().get_mut(table)[index] = Page::Own(frame).word();
+            let (frame, zeroed) = page::own_frame(pool, ds)?;
+            if page::put_own(pool, ds, slot, n, frame).is_err() {
+                page::take_back(pool, ds, frame);
+                return Err(NoMemory);
+            }
             let it = pool.arena_mut().get_mut(ds);
             it.pages += 1;
             it.next_page = page + 1;
-            Ok((frame, 1))
+            (frame, if zeroed { 0 } else { zero(pool, frame, 1) })
         }
-        Page::Shared(_) | Page::Static(_) => share::unshare(pool, ds, table, index, entry),
-    }
+        Page::Shared(_) | Page::Static(_) => {
+            let table = page::split(pool, ds, slot)?;
+            share::unshare(pool, ds, table, n as usize, entry)?
+        }
+    };
+    Ok(Brought::new(frame, work, true))
 }

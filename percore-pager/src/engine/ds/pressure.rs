@@ -67,7 +67,7 @@ pub fn give_back_kept<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>) -> bool {
                     }
                     .word();
                     table::store(pool.arena_mut(), slot, word);
-                    page::give_spare(pool, base, kept & !used);
+                    page::give_spare(pool, ds, (base, kept & !used), true);
                     change_kept(pool, ds, 0, u64::from((kept & !used).count_ones()));
                     return true;
                 }

@@ -163,7 +163,7 @@ pub(super) fn unshare<P: Policy, K: Kernel>(
     table: Ref<Pages>,
     index: usize,
     entry: Page,
-) -> Result<(FrameNo, u64), NoMemory> {
+) -> Result<(FrameNo, u32), NoMemory> {
     let old = match entry {
         Page::Shared(record) => {
             let it = *pool.arena().get(record);
@@ -176,7 +176,7 @@ pub(super) fn unshare<P: Policy, K: Kernel>(
         Page::Own(frame) => return Ok((frame, 0)),
         Page::Empty => return Err(NoMemory),
     };
-    let new = page::own_frame(pool, ds, false)?;
+    let (new, _) = page::own_frame(pool, ds)?;
     let place = |frame| Place { frame, offset: 0 };
     pool.kernel.copy(place(new), place(old), PAGE_SIZE as u32);
     pool.revoke(old);
@@ -195,7 +195,7 @@ fn take_over<P: Policy, K: Kernel>(
     table: Ref<Pages>,
     index: usize,
     record: Ref<Shared>,
-) -> Result<(FrameNo, u64), NoMemory> {
+) -> Result<(FrameNo, u32), NoMemory> {
     let account = pool.arena().get(ds).account.ok_or(NoMemory)?;
     let Shared { payer, .. } = *pool.arena().get(record);
     let frame = frame(pool.arena(), record);

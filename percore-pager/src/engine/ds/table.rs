@@ -15,13 +15,22 @@ const NODE_SHIFT: u32 = 7;
 const DEEPEST: u32 = 4;
 
 /// Words of any length.
-type Node = Ref<[u64; 0]>;
+pub(super) type Node = Ref<[u64; 0]>;
 
-/// Where a group's word is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Slot {
-    Root(Ref<Ds>),
-    Leaf(Node, usize),
+/// Where a group's word is: in a leaf, or in the object itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) node: Node,
+    pub(super) index: usize,
+}
+
+impl Slot {
+    fn root(ds: Ref<Ds>) -> Self {
+        Slot {
+            node: ds.cast(),
+            index: core::mem::offset_of!(Ds, root) / 8,
+        }
+    }
 }
 
 /// Levels that `pages` pages need; `None` for more than 8 TiB.
@@ -32,6 +41,11 @@ pub(super) fn depth_for(pages: u64) -> Option<u8> {
         .map(|depth| depth as u8)
 }
 
+/// See [`Ds::root_shift`].
+pub(super) fn root_shift(depth: u8) -> i8 {
+    (u32::from(depth) * NODE_SHIFT) as i8 - (2 * NODE_SHIFT - LEAF_SHIFT) as i8
+}
+
 /// Groups below a node at this height.
 const fn reach(depth: u32) -> u64 {
     match depth.checked_sub(1) {
@@ -40,24 +54,13 @@ const fn reach(depth: u32) -> u64 {
     }
 }
 
+#[inline(always)]
 fn child(arena: &Arena, node: Node, index: usize) -> Option<Node> {
-    let word = arena.word(node, index / 2);
-    Ref::from_raw(if index.is_multiple_of(2) {
-        word as u32
-    } else {
-        (word >> 32) as u32
-    })
+    Ref::from_raw(arena.half(node, index))
 }
 
 fn set_child(arena: &mut Arena, node: Node, index: usize, child: Option<Node>) {
-    let raw = u64::from(child.map_or(0, Ref::raw));
-    let word = arena.word(node, index / 2);
-    let word = if index.is_multiple_of(2) {
-        word & !0xffff_ffff | raw
-    } else {
-        word & 0xffff_ffff | raw << 32
-    };
-    arena.set_word(node, index / 2, word);
+    arena.set_half(node, index, child.map_or(0, Ref::raw));
 }
 
 /// Index of `group` in a node at height `depth`, which is at least 1.
@@ -71,37 +74,32 @@ fn index_at(group: u64, depth: u32) -> usize {
 }
 
 /// The word of `group`, which is below the dataspace's end, if its leaf is there.
-#[inline]
+#[inline(always)]
 pub(super) fn find(arena: &Arena, ds: Ref<Ds>, group: u64) -> Option<Slot> {
     let it = arena.get(ds);
-    let mut depth = u32::from(it.depth);
-    if depth == 0 {
-        return Some(Slot::Root(ds));
+    if it.depth == 0 {
+        return Some(Slot::root(ds));
     }
     let mut node: Node = Ref::from_raw(it.root as u32)?;
-    while depth > 1 {
-        node = child(arena, node, index_at(group, depth))?;
-        depth -= 1;
+    let mut shift = i32::from(it.root_shift);
+    while shift >= 0 {
+        node = child(arena, node, (group >> shift) as usize % (1 << NODE_SHIFT))?;
+        shift -= NODE_SHIFT as i32;
     }
-    Some(Slot::Leaf(node, index_at(group, 1)))
+    let index = group as usize % (1 << LEAF_SHIFT);
+    Some(Slot { node, index })
 }
 
 /// The word at a slot.
-#[inline]
+#[inline(always)]
 pub(super) fn load(arena: &Arena, slot: Slot) -> u64 {
-    match slot {
-        Slot::Root(ds) => arena.get(ds).root,
-        Slot::Leaf(node, index) => arena.word(node, index),
-    }
+    arena.word(slot.node, slot.index)
 }
 
 /// Sets the word at a slot.
-#[inline]
+#[inline(always)]
 pub(super) fn store(arena: &mut Arena, slot: Slot, word: u64) {
-    match slot {
-        Slot::Root(ds) => arena.get_mut(ds).root = word,
-        Slot::Leaf(node, index) => arena.set_word(node, index, word),
-    }
+    arena.set_word(slot.node, slot.index, word);
 }
 
 /// The same as [`find`]; makes the nodes that are not there. Nodes made stay when it fails.
@@ -110,7 +108,7 @@ pub(super) fn ensure<S: Store>(mem: &mut S, ds: Ref<Ds>, group: u64) -> Result<S
     let account = it.account.ok_or(NoMemory)?;
     let mut depth = u32::from(it.depth);
     if depth == 0 {
-        return Ok(Slot::Root(ds));
+        return Ok(Slot::root(ds));
     }
     let mut node: Node = match Ref::from_raw(it.root as u32) {
         Some(root) => root,
@@ -142,7 +140,8 @@ pub(super) fn ensure<S: Store>(mem: &mut S, ds: Ref<Ds>, group: u64) -> Result<S
         };
         depth -= 1;
     }
-    Ok(Slot::Leaf(node, index_at(group, 1)))
+    let index = index_at(group, 1);
+    Ok(Slot { node, index })
 }
 
 fn new_node<S: Store>(

@@ -28,7 +28,7 @@ pub(super) enum Group {
 pub(super) type Pages = [u64; GROUP as usize];
 
 impl Group {
-    #[inline]
+    #[inline(always)]
     pub(super) fn from_word(word: u64) -> Self {
         let (used, kept, high) = (word as u16, (word >> 16) as u16, (word >> 32) as u32);
         if kept != 0 {
@@ -62,6 +62,19 @@ pub(super) fn frame_of(base: u32, n: u32) -> FrameNo {
     FrameNo(u64::from(base.wrapping_add(n)))
 }
 
+/// The runs of set bits of `mask`: first bit and length.
+pub(super) fn runs(mut mask: u16) -> impl Iterator<Item = (u32, u32)> {
+    core::iter::from_fn(move || {
+        if mask == 0 {
+            return None;
+        }
+        let first = mask.trailing_zeros();
+        let length = (mask >> first).trailing_ones();
+        mask &= !((((1u32 << length) - 1) << first) as u16);
+        Some((first, length))
+    })
+}
+
 /// A frame that several dataspaces use, until one of them writes to it. Lies in memory of the account
 /// that is charged for the frame.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +103,7 @@ pub(super) enum Page {
 }
 
 impl Page {
+    #[inline(always)]
     pub(super) fn from_word(word: u64) -> Self {
         let value = word >> 2;
         match (word & 3, Ref::from_raw(value as u32)) {
@@ -100,6 +114,7 @@ impl Page {
         }
     }
 
+    #[inline(always)]
     pub(super) fn word(self) -> u64 {
         match self {
             Page::Empty => 0,
@@ -144,5 +159,7 @@ mod tests {
             assert_eq!(Page::from_word(page.word()), page);
         }
         assert_eq!(frame_of(u32::MAX, 3), FrameNo(2));
+        assert!(runs(0b1011_1000_0000_0110).eq([(1, 2), (11, 3), (15, 1)]));
+        assert!(runs(u16::MAX).eq([(0, 16)]) && runs(0).next().is_none());
     }
 }

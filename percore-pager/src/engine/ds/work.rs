@@ -119,7 +119,7 @@ impl Work {
         };
         if it.kind() != Kind::OnDemand {
             work.left = 0;
-        } else if offset >= it.size || size > it.size - offset {
+        } else if offset >= it.size() || size > it.size() - offset {
             return Err(Errno::Range);
         }
         Ok(work)
@@ -147,7 +147,7 @@ impl Work {
             Source::Own(source) => mem.arena().get(source).rounded_size(),
             Source::Foreign(_, size) => size,
         };
-        let room = it.size.saturating_sub(offset);
+        let room = it.size().saturating_sub(offset);
         let mut left = size.min(room).min(source_size.saturating_sub(from));
         let same = source == Source::Own(ds);
         if same && offset == from {
@@ -274,7 +274,7 @@ impl Work {
         if !make && !page::is_there(pool.arena(), self.ds, page) {
             return Ok(None);
         }
-        populate::bring(pool, self.ds, None, page, true).map(|(frame, ..)| Some(frame))
+        populate::bring(pool, self.ds, page, true).map(|brought| Some(brought.frame()))
     }
 
     fn allocate_some<P: Policy, K: Kernel>(
@@ -292,8 +292,7 @@ impl Work {
                 // It is known that the pages before will be used.
                 pool.arena_mut().get_mut(self.ds).next_page = page;
             }
-            let (_, work, _) = populate::bring(pool, self.ds, None, page, write)?;
-            frames += work;
+            frames += populate::bring(pool, self.ds, page, write)?.work();
             pieces += 1;
             self.advance((PAGE_SIZE - self.at % PAGE_SIZE).min(self.left));
         }

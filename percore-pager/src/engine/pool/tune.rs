@@ -57,6 +57,8 @@ pub struct Effects {
     pub unmap_calls: u64,
     /// Blocks in them.
     pub unmapped: u64,
+    /// Frames that went back to their own client without an unmap.
+    pub recycled: u64,
 }
 
 /// Where a change of policy stands.
@@ -92,7 +94,7 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
 
     /// Whether idle time is to be used to zero more.
     pub(super) fn wants_zeroed(&self) -> bool {
-        self.frames.zeroed_frames() < self.tuning.zero_ahead
+        self.zeroed_frames() < u64::from(self.tuning.zero_ahead)
     }
 
     /// Zeroes frames for somebody who waits.
