@@ -1,4 +1,4 @@
-//! Corners of the frame allocators, each on every policy, and hand-over between two allocators.
+//! Corners of the frame allocators, each on every policy.
 
 use std::sync::atomic::AtomicU64;
 
@@ -223,64 +223,6 @@ fn too_little_memory_is_refused() {
         };
         let made = Frames::new(policy, ZeroShape::OFF, memory(short));
         assert_eq!(made.err(), Some(SetupError::TooLittleMemory));
-    }
-}
-
-/// Two allocators on one shared array hand a block to each other, with no copy and no clearing.
-#[test]
-fn two_allocators_of_one_window_hand_blocks_over() {
-    for kind in [Kind::Bitmap, Kind::Slab] {
-        let window = Window::covering(run(0, 2048)).expect("small");
-        let zero = ZeroShape::OFF;
-        let lines = shared(kind.need(&window).shared);
-        let tags = shared(Any::need(&window, &zero).shared);
-        let make = || -> Any {
-            let private = |words: usize| vec![0; words].leak();
-            let memory = Memory {
-                shared: lines,
-                private: private(kind.need(&window).private),
-            };
-            let policy = OfKind::new(kind, window, memory).expect("enough memory");
-            let memory = Memory {
-                shared: tags,
-                private: private(Any::need(&window, &zero).private),
-            };
-            Frames::new(policy, zero, memory).expect("enough memory")
-        };
-        let (mut here, mut there) = (make(), make());
-        here.add_region(run(0, 1024)).expect("free");
-        there.add_region(run(1024, 1024)).expect("free");
-        for round in 0..3 {
-            // Leave the block's line and tags in every state before it goes.
-            let taken: Vec<FrameNo> = (0..700)
-                .map(|_| here.alloc_one(ME).expect("free"))
-                .collect();
-            let run_of_8 = here.alloc_order(order(3), YOU).expect("free");
-            // The bytes of its owner are in the part that both see; the block is only one's.
-            assert_eq!(
-                there.free_order(run_of_8, order(3), YOU),
-                Err(FreeError::Foreign(run_of_8))
-            );
-            taken
-                .iter()
-                .for_each(|frame| here.free_one(*frame, ME).expect("mine"));
-            here.free_order(run_of_8, order(3), YOU).expect("yours");
-            assert_eq!(here.remove_region(run(512, 512)), Ok(()));
-            assert_eq!(there.add_region(run(512, 512)), Ok(()));
-            assert_eq!(here.owner(FrameNo(600)), Owner::Absent);
-            assert_eq!(there.free_runs(order(9)), 3);
-            let frames: Vec<FrameNo> = (0..1500)
-                .map(|_| there.alloc_one(YOU).expect("free"))
-                .collect();
-            here.validate().expect("consistent");
-            there.validate().expect("consistent");
-            frames
-                .iter()
-                .for_each(|frame| there.free_one(*frame, YOU).expect("yours"));
-            assert_eq!(there.remove_region(run(512, 512)), Ok(()), "round {round}");
-            assert_eq!(here.add_region(run(512, 512)), Ok(()));
-            assert_eq!(here.free_runs(order(10)), 1);
-        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Frames<'a, P> {
     pub(super) zeroed: Zeroed<'a>,
     pub(super) present: u32,
     pub(super) held: u32,
+    /// The window's base: beside the fields that the short paths use, and not to be looked up.
+    base: FrameNo,
 }
 
 impl<'a, P: Policy> Frames<'a, P> {
@@ -51,6 +53,7 @@ impl<'a, P: Policy> Frames<'a, P> {
             zeroed,
             present: 0,
             held: 0,
+            base: window.base(),
         })
     }
 
@@ -77,12 +80,13 @@ impl<'a, P: Policy> Frames<'a, P> {
             Some(ix) => {
                 // SAFETY: a policy returns frames of its window, and the ledger was made for it.
                 unsafe { self.ledger.claim_one(ix, owner) };
-                Ok(self.window().frame(ix))
+                Ok(FrameNo(self.base.0 + u64::from(ix.0)))
             }
             None => self.alloc_one_fully(owner),
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn alloc_one_fully(&mut self, owner: OwnerTag) -> Result<FrameNo, AllocError> {
         match self.policy.take_one() {

@@ -54,10 +54,10 @@ const BLOCKS: usize = 4;
 #[derive(Debug)]
 pub struct Cached<P> {
     policy: P,
-    /// At most `depth`, which is at most 255.
-    filled: u32,
-    depth: u32,
-    batch: u32,
+    /// At most `depth`, which is at most 255; of the size of an index, which saves extending it.
+    filled: usize,
+    depth: usize,
+    batch: usize,
     blocks_filled: u8,
     blocks_depth: u8,
     blocks: [u32; BLOCKS],
@@ -93,7 +93,7 @@ impl<P: Policy> Cached<P> {
 
     /// Frames in the cache, those of blocks included.
     pub fn filled(&self) -> u32 {
-        self.filled + u32::from(self.blocks_filled) * Window::BLOCK
+        self.filled as u32 + u32::from(self.blocks_filled) * Window::BLOCK
     }
 
     /// Its size.
@@ -107,8 +107,8 @@ impl<P: Policy> Cached<P> {
 
     /// Changes the size; what is above it goes to the policy at once.
     pub fn reshape(&mut self, shape: CacheShape) {
-        self.depth = u32::from(shape.depth);
-        self.batch = u32::from(shape.batch).clamp(1, self.depth.max(1));
+        self.depth = usize::from(shape.depth);
+        self.batch = usize::from(shape.batch).clamp(1, self.depth.max(1));
         self.blocks_depth = shape.blocks.min(BLOCKS as u8);
         let accepted = self.flush(self.filled.saturating_sub(self.depth))
             && self.flush_blocks(self.blocks_depth);
@@ -116,17 +116,21 @@ impl<P: Policy> Cached<P> {
     }
 
     fn held(&self) -> &[u32] {
-        &self.stack[..self.filled as usize]
+        &self.stack[..self.filled]
     }
 
     #[inline(always)]
     fn pop(&mut self) -> Option<FrameIx> {
-        let top = self.filled.checked_sub(1)?;
+        // Not `checked_sub`, which compares first.
+        let top = self.filled.wrapping_sub(1);
+        if top.cast_signed() < 0 {
+            return None;
+        }
         self.filled = top;
         // SAFETY: `filled` is at most `depth` (only `push`, `flush` and `refill` set it), which
         // `reshape` makes of a byte.
-        unsafe { core::hint::assert_unchecked((top as usize) < CELLS) };
-        Some(FrameIx(self.stack[top as usize]))
+        unsafe { core::hint::assert_unchecked(top < CELLS) };
+        Some(FrameIx(self.stack[top]))
     }
 
     /// `false` when it is full.
@@ -137,42 +141,46 @@ impl<P: Policy> Cached<P> {
             return false;
         }
         // SAFETY: as in `pop`.
-        unsafe { core::hint::assert_unchecked((top as usize) < CELLS) };
-        self.stack[top as usize] = frame.0;
+        unsafe { core::hint::assert_unchecked(top < CELLS) };
+        self.stack[top] = frame.0;
         self.filled = top + 1;
         true
     }
 
     /// Moves the oldest `count` frames to the policy.
-    fn flush(&mut self, count: u32) -> bool {
+    fn flush(&mut self, count: usize) -> bool {
         let count = count.min(self.filled);
         let mut accepted = true;
-        for frame in &self.stack[..count as usize] {
+        for frame in &self.stack[..count] {
             let frame = FrameIx(*frame);
             accepted &= self.policy.try_give_one(frame) || self.policy.give_one(frame);
         }
-        self.stack
-            .copy_within(count as usize..self.filled as usize, 0);
+        self.stack.copy_within(count..self.filled, 0);
         self.filled -= count;
         accepted
     }
 
-    /// Moves the oldest frames to the policy, a batch of them as long as each is a matter of a few
-    /// instructions: the first that is not ends it. So no single free pays for several frames
-    /// that make blocks whole.
+    /// Moves the oldest frames to the policy: a batch of them as long as each is a matter of a few
+    /// instructions, or one that is not. So no single free pays for several frames that make
+    /// blocks whole.
     fn make_room(&mut self) -> bool {
-        let mut accepted = true;
+        let oldest = &self.stack[..self.batch.min(self.filled)];
         let mut moved = 0;
-        for frame in &self.stack[..self.batch.min(self.filled) as usize] {
-            let frame = FrameIx(*frame);
-            moved += 1;
-            if !self.policy.try_give_one(frame) {
-                accepted = self.policy.give_one(frame);
+        for frame in oldest {
+            if !self.policy.try_give_one(FrameIx(*frame)) {
                 break;
             }
+            moved += 1;
         }
-        self.stack.copy_within(moved..self.filled as usize, 0);
-        self.filled -= moved as u32;
+        let mut accepted = true;
+        if moved == 0
+            && let Some(first) = oldest.first()
+        {
+            accepted = self.policy.give_one(FrameIx(*first));
+            moved = 1;
+        }
+        self.stack.copy_within(moved..self.filled, 0);
+        self.filled -= moved;
         accepted
     }
 
@@ -192,11 +200,13 @@ impl<P: Policy> Cached<P> {
     }
 
     /// Takes a batch from the policy: one to return, the others into the cache, which is empty,
-    /// as long as each is a matter of a few instructions.
+    /// as long as each is a matter of a few instructions. One that is not comes alone.
     fn refill(&mut self) -> Option<FrameIx> {
         let policy = &mut self.policy;
-        let first = policy.try_take_one().or_else(|| policy.take_one())?;
-        let more = (self.batch - 1).min(self.depth) as usize;
+        let Some(first) = policy.try_take_one() else {
+            return policy.take_one();
+        };
+        let more = (self.batch - 1).min(self.depth);
         // From the deepest cell up, so that they come out in the order of the policy.
         let mut cell = more;
         while cell > 0 {
@@ -207,16 +217,28 @@ impl<P: Policy> Cached<P> {
             self.stack[cell] = frame.0;
         }
         self.stack.copy_within(cell..more, 0);
-        self.filled = (more - cell) as u32;
+        self.filled = more - cell;
         Some(first)
     }
 
     /// Empties both stacks; `false` when they were empty.
+    #[cold]
+    #[inline(never)]
     fn flush_all(&mut self) -> bool {
         let some = self.filled() > 0;
         let accepted = self.flush(self.filled) && self.flush_blocks(0);
         debug_assert!(accepted, "a frame in the cache was free in the policy");
         some
+    }
+
+    /// A run, when only emptying the stacks can make one.
+    #[cold]
+    #[inline(never)]
+    fn take_emptied(&mut self, order: PageOrder) -> Option<FrameIx> {
+        if !self.flush_all() {
+            return None;
+        }
+        self.policy.take(order)
     }
 
     /// `attempt`, and once more with the cache emptied when it fails.
@@ -251,7 +273,10 @@ unsafe impl<P: Policy> Policy for Cached<P> {
         {
             return Some(start);
         }
-        self.retry(|policy| policy.take(order))
+        match self.policy.take(order) {
+            None => self.take_emptied(order),
+            some => some,
+        }
     }
 
     fn take_within(&mut self, order: PageOrder, within: Span) -> Option<FrameIx> {

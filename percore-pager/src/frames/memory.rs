@@ -3,9 +3,11 @@
 //! There are two parts. The *shared* part is an array indexed by frame number, of which an
 //! allocator reads and writes only the entries of frames it has. The allocators of several cores
 //! may therefore stand on one array: a 2 MiB block has cache lines of its own in it, and they
-//! follow the block when it is handed to another core. The words are atomics so that this needs
-//! no unsafe code here; they are read and written with plain loads and stores (relaxed), because
-//! the message that hands a block over orders them. The *private* part belongs to one allocator.
+//! follow the block when it is handed to another core. The words are atomics because each
+//! allocator has a reference to all of them; they are read and written with plain loads and stores
+//! (relaxed, or not atomic at all), because the message that hands a block over orders them. So
+//! whoever adds regions must not let two allocators of two threads have one block at a time. The
+//! *private* part belongs to one allocator.
 //!
 //! Memory given must be zeroed where a function says so; nothing else is assumed of it.
 
@@ -96,6 +98,19 @@ pub(super) fn as_u32(words: &mut [u64]) -> &mut [u32] {
 #[inline(always)]
 pub(super) fn load(word: &AtomicU64) -> u64 {
     word.load(Relaxed)
+}
+
+/// The words of a line, read as memory that is not shared: so the compiler may read several at a
+/// time, and again.
+///
+/// # Safety
+///
+/// No other thread may write to them meanwhile: the allocator must have the line's block.
+#[inline(always)]
+pub(super) unsafe fn read_line(line: &[AtomicU64; 8]) -> [u64; 8] {
+    // SAFETY: the words are there, aligned and initialised, as the reference says; atomics have the
+    // layout of what they hold; and the caller says that nobody writes.
+    unsafe { core::ptr::from_ref(line).cast::<[u64; 8]>().read() }
 }
 
 /// Sets the word, by a plain store.

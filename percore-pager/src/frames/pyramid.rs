@@ -191,6 +191,7 @@ impl<'a> Pyramid<'a> {
         if order < PageOrder::BLOCK {
             return match self.frames.give(start.0, order.get()) {
                 Given::Done => true,
+                Given::Whole => self.gave_rest(start.0 / GROUP),
                 given => self.gave_frame(start.0, order.get(), given),
             };
         }
@@ -200,6 +201,12 @@ impl<'a> Pyramid<'a> {
         self.give(Span::at(start, order.frames()))
     }
 
+    /// Follows up a give that made a block whole.
+    fn gave_rest(&mut self, block: u32) -> bool {
+        self.set_broken(block, false);
+        self.give_block(block)
+    }
+
     /// Follows up a give to the lower tier.
     #[inline(never)]
     fn gave_frame(&mut self, frame: u32, order: u32, given: Given) -> bool {
@@ -207,10 +214,7 @@ impl<'a> Pyramid<'a> {
         match given {
             Given::Done => true,
             Given::Twice => false,
-            Given::Whole => {
-                self.set_broken(block, false);
-                self.give_block(block)
-            }
+            Given::Whole => self.gave_rest(block),
             Given::Out if self.block_is_free(block) => false,
             Given::Out => {
                 self.frames.split(block);

@@ -8,7 +8,6 @@
 //! told by `sizes[o]`, the runs of order o given less those taken. All sums are modulo 2^32: the
 //! terms have no bounds, but what they sum to has.
 
-use super::super::memory::load;
 use super::runs::Runs;
 use super::{CHANGES, GROUP_ORDER, Given, LINE, Tier, bucket, largest};
 
@@ -122,8 +121,8 @@ impl Tier<'_> {
 
     /// Bit n: word n of the group's line is all free.
     pub(super) fn full_words(&self, group: u32) -> u64 {
-        let line = self.line(group);
-        let full = |n: usize| u64::from(load(&line[n]) == u64::MAX) << n;
+        let line = self.bits(group);
+        let full = |n: usize| u64::from(line[n] == u64::MAX) << n;
         (full(0) | full(1) | full(2) | full(3)) | (full(4) | full(5) | full(6) | full(7))
     }
 
@@ -153,7 +152,7 @@ impl Tier<'_> {
         if order < largest {
             // The other half of the broken run is free still.
             let more = if largest < 6 {
-                Runs::of(self.line(group)).any(largest)
+                Runs::of(self.bits(group)).any(largest)
             } else {
                 Runs::any_of_words(self.full_words(group), largest)
             };
@@ -165,7 +164,7 @@ impl Tier<'_> {
                 return Runs::largest_of_words(full);
             }
         }
-        Runs::of(self.line(group)).largest()
+        Runs::of(self.bits(group)).largest()
     }
 
     /// Follows up that the free run of order `reach` was made in `group` by giving `by` units.
@@ -184,7 +183,7 @@ impl Tier<'_> {
 
     /// Records a group's free count, `by` more than `head` says, and the order of its largest
     /// free run, and moves it between buckets and classes.
-    #[inline]
+    #[inline(never)]
     pub(super) fn rehead(&mut self, group: u32, head: u16, by: i16, most: u32) {
         let after = head.wrapping_add_signed(by) & !super::MAX | (most as u16) << super::MAX_SHIFT;
         self.set_head(group, after);

@@ -36,7 +36,7 @@ use core::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
 pub(super) use place::Wrong;
 
-use super::memory::{Need, as_u16, carve, load, store};
+use super::memory::{Need, as_u16, carve, load, read_line, store};
 
 /// Units in a group.
 pub(super) const GROUP: u32 = 512;
@@ -179,6 +179,13 @@ impl<'a> Tier<'a> {
         &self.lines.as_chunks().0[group as usize]
     }
 
+    /// What the line of a group that is in holds.
+    #[inline(always)]
+    fn bits(&self, group: u32) -> [u64; LINE as usize] {
+        // SAFETY: the allocator has the block (or, in the upper tier, the memory is its own).
+        unsafe { read_line(self.line(group)) }
+    }
+
     #[inline]
     fn word(&self, index: u32) -> u64 {
         load(&self.lines[index as usize])
@@ -250,7 +257,7 @@ impl<'a> Tier<'a> {
             self.buckets.remove(bucket(self.head(group)), group);
             group
         };
-        let word = self.line(group).iter().position(|word| load(word) != 0)?;
+        let word = self.bits(group).iter().position(|word| *word != 0)?;
         self.heat(group * LINE + word as u32);
         Some(())
     }
@@ -354,6 +361,7 @@ impl<'a> Tier<'a> {
 
     /// Records the order of a group's largest free run and moves the group between classes;
     /// 0 and 9 are no classes.
+    #[inline(never)]
     fn reclass(&mut self, group: u32, before: u32, after: u32) {
         if before != after {
             self.classes.relist(group, before, after);

@@ -18,7 +18,7 @@ impl<'a> Tier<'a> {
         let group = self.classes.first_from(order)?;
         let head = self.head(group);
         let most = largest(head);
-        let line = self.line(group);
+        let line = self.bits(group);
         // One look at the line finds the run and, in most cases, what is the largest without it.
         let (place, reach, left) = if order < 6 {
             let runs = Runs::of(line);
@@ -27,7 +27,7 @@ impl<'a> Tier<'a> {
                 most
             } else {
                 let (word, bit) = (place / 64, place % 64);
-                reach_in_word(load(&line[word as usize]), bit)
+                reach_in_word(line[word as usize % line.len()], bit)
                     .unwrap_or_else(|| reach_of_word(runs.full(), word))
             };
             let left = if reach < most {
@@ -46,12 +46,17 @@ impl<'a> Tier<'a> {
             let word = Runs::first_of_words(full, order)?;
             let rest = full & !(ones(order - 6) << word);
             let left = (rest != 0).then(|| Runs::largest_of_words(rest));
-            (word * 64, reach_of_word(full, word), left)
+            let reach = if order == most {
+                most
+            } else {
+                reach_of_word(full, word)
+            };
+            (word * 64, reach, left)
         };
         let unit = group * GROUP + place;
         self.fill(unit, order, false);
         self.account(order, reach, -1);
-        let left = left.unwrap_or_else(|| Runs::of(line).largest());
+        let left = left.unwrap_or_else(|| Runs::of(self.bits(group)).largest());
         self.rehead(group, head, -(1 << order), left);
         Some(unit)
     }

@@ -5,9 +5,6 @@
 //! share one, and four after the next fold, and eight after the third. From there on one word
 //! stands for the line. So all orders take about a hundred instructions, whatever the line holds.
 
-use core::sync::atomic::AtomicU64;
-
-use super::super::memory::load;
 use super::account::{ones, starts_in};
 use super::{GROUP, Tier};
 
@@ -33,7 +30,7 @@ impl Tier<'_> {
     /// A free run of `order` (1..=8) in a group: its first unit.
     pub(super) fn first_run(&self, group: u32, order: u32) -> Option<u32> {
         let unit = if order < 6 {
-            Runs::of(self.line(group)).first(order)?
+            Runs::of(self.bits(group)).first(order)?
         } else {
             Runs::first_of_words(self.full_words(group), order)? * 64
         };
@@ -43,9 +40,9 @@ impl Tier<'_> {
 
 impl Runs {
     #[inline(always)]
-    pub(super) fn of(line: &[AtomicU64; 8]) -> Self {
+    pub(super) fn of(line: [u64; 8]) -> Self {
         let one = |n: usize| {
-            let word = load(&line[n]);
+            let word = line[n];
             word & word >> 1 & 0x5555_5555_5555_5555
         };
         let two = |n: usize| one(2 * n) | one(2 * n + 1) << 1;
@@ -199,8 +196,7 @@ mod tests {
                 _ => random(),
             });
             let words = if round % 9 == 0 { [words[0]; 8] } else { words };
-            let line = words.map(AtomicU64::new);
-            let runs = Runs::of(&line);
+            let runs = Runs::of(words);
             let free = |unit: u32| words[unit as usize / 64] >> (unit % 64) & 1 != 0;
             let is_run = |start: u32, order: u32| (start..start + (1 << order)).all(free);
             let mut largest = 0;

@@ -65,7 +65,7 @@ impl<'a> Sets<'a> {
 
     /// Moves `group` from set `from`, where it is, to set `to`. A number that is no set's stands
     /// for none.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn relist(&mut self, group: u32, from: u32, to: u32) {
         // Written out, level after level: this is a good part of what the longest operations take.
         let (at, bit) = (group / 64, 1u64 << (group % 64));
