@@ -9,7 +9,7 @@ use qemu_count::report::Report;
 use super::qemu::Guest;
 use super::trees;
 use crate::boot::{DEFAULT_TIMEOUT, Image, Judge, Request, Run, Verdict};
-use crate::count::{Choice, Event, Events, Plan, facts, find_plugin, spread, table};
+use crate::count::{Choice, Event, Events, Plan, facts, find_plugin, spread, table, windows};
 use crate::project::Project;
 use crate::{Error, Exit};
 
@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// CSV file of the first run [default: out/count-ENTRY.csv]; further runs add -2, -3, ...
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// CSV file of another run: named windows are shown as a ratio to it, too.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Log text that means success, instead of the entry's.
     #[arg(long, value_name = "TEXT")]
     expect: Option<String>,
@@ -63,14 +66,27 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         fail: Vec::new(),
     };
     let seconds = args.timeout.or(entry.timeout).unwrap_or(DEFAULT_TIMEOUT);
+    let other = match &args.against {
+        None => None,
+        Some(path) => Some(
+            Report::read(path)
+                .map_err(|cause| Error::Usage(format!("--against {}: {cause}", path.display())))?,
+        ),
+    };
     let mut runs = Vec::new();
     for number in 1..=args.runs {
         let path = numbered(&out, number);
         // An old file must not be taken for this run's.
         let _ = std::fs::remove_file(&path);
+        let mut names = windows::Names::default();
         let image = instrument(args, &request, &project, &trees, &path, number == 1)?;
         let verdict = Run::start(&image)?
-            .watch(&judge, Duration::from_secs(seconds), |_| Ok(()), |_| {})?
+            .watch(
+                &judge,
+                Duration::from_secs(seconds),
+                |_| Ok(()),
+                |line| names.line(line),
+            )?
             .verdict;
         let awaited = judge.expect.is_some();
         if !matches!(verdict, Verdict::Sentinel(_)) && (awaited || verdict != Verdict::Ended) {
@@ -83,11 +99,20 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         })?;
         facts::add(&mut report, &image, &request.machine, &project, &trees);
         report.push_fact("run", format!("{number} of {}", args.runs));
+        names.add(
+            &mut report,
+            match request.memory_server.as_deref() {
+                Some("upstream") => "moe",
+                _ => "percore-pager",
+            },
+            request.machine.cpus(),
+        );
         report
             .write(&path)
             .map_err(Error::io(format!("cannot write {}", path.display())))?;
         if number == 1 {
             print!("{}", table::render(&report));
+            print!("{}", windows::render(&report, other.as_ref()));
         }
         println!("run {number}: {}", path.display());
         if report.fact("invalid").is_some() || report.records.is_empty() {

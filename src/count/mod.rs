@@ -12,6 +12,7 @@ pub mod facts;
 pub mod spread;
 mod symbols;
 pub mod table;
+pub mod windows;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,8 @@ const CALIBRATE: [&str; 3] = [
 ];
 /// The function that clears memory, in the kernel as in programs.
 const CLEAR: &str = "memset";
+/// The function in which this project's benchmarks wait for each other.
+const SPIN: &str = "barrier_wait";
 
 /// A function to report apart: `PART=MODULE:SYMBOL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +170,9 @@ impl Plan {
                 .push(format!("part zero: {} has no symbols", module.name));
         } else if let Some(range) = symbols.function(CLEAR) {
             self.apart("zero", range, Some(module.name.clone()));
+        }
+        if let Some(range) = symbols.function(SPIN) {
+            self.apart("spin", range, Some(module.name.clone()));
         }
     }
 

@@ -10,14 +10,12 @@ use l4re_rs::msg::Writer;
 use l4re_rs::start::aux::Process;
 use l4re_rs::varg::Arg;
 
-use crate::ask::{Got, Receive, WINDOW, ask, message};
+use crate::ask::{Got, WINDOW};
 use crate::child::Child;
 use crate::ops;
 
 /// Our own task.
 pub const OWN_TASK: Cap<kind::Task> = Cap::new(CapIdx::TASK);
-/// Protocol of the pager API; only percore-pager speaks it.
-pub const PAGER_API: i64 = 0x5051;
 
 /// Everything that tests share.
 #[derive(Debug)]
@@ -32,7 +30,7 @@ pub struct Bench {
     pub scheduler: Cap<kind::Scheduler>,
     /// The thread that runs the tests.
     pub main_thread: Cap<kind::Thread>,
-    /// Whether the server is ours: it says that it speaks the pager API.
+    /// Whether the server is percore-pager: the boot script says so, by the argument `ours`.
     pub ours: bool,
     /// Next spot of the window that no test has used.
     next_spot: u64,
@@ -47,8 +45,7 @@ impl Bench {
     pub fn new(process: &Process) -> Option<Self> {
         let env = process.env;
         let f = env.get("factory")?;
-        let supports = message().u32(2).u64(PAGER_API.cast_unsigned());
-        let ours = ask(f, proto::META, supports, Receive::MEMORY).got == Got::Label(1);
+        let ours = process.args().nth(1) == Some(b"ours");
         let child_slots = CapIdx::from_slot(env.first_free().slot().next_multiple_of(4));
         Some(Bench {
             f,

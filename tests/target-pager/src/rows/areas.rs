@@ -83,7 +83,8 @@ fn in_area(t: &mut Tap, m: Cap<kind::Rm>, ds: Cap<kind::Dataspace>) {
     t.equal(
         "MOE-RM-29 the list of areas",
         (
-            list.got,
+            // The kernel's part of the space may be an area, too.
+            matches!(list.got, Got::Label(3..=4)),
             list.word(0),
             list.word(1),
             list.word(3),
@@ -91,7 +92,7 @@ fn in_area(t: &mut Tap, m: Cap<kind::Rm>, ds: Cap<kind::Dataspace>) {
             list.word(7),
         ),
         (
-            Got::Label(3),
+            true,
             BASE,
             BASE + AREA - 1,
             BASE + AREA,

@@ -29,24 +29,35 @@ impl View {
         View { ds, spot: b.spot() }
     }
 
-    fn word(self, at: u64) -> u64 {
+    /// Maps a page anew; whether it came.
+    fn page(self, at: u64, flags: u64) -> bool {
         let page = at / PAGE * PAGE;
-        match map(self.ds, page, self.spot + page, 4).memory() {
-            Some(_) => peek(self.spot + at),
-            None => 0xbad,
+        map(self.ds, page, self.spot + page, flags)
+            .memory()
+            .is_some()
+    }
+
+    fn word(self, at: u64) -> u64 {
+        if self.page(at, 4) {
+            peek(self.spot + at)
+        } else {
+            0xbad
         }
     }
 
     fn set(self, at: u64, value: u64) {
-        let page = at / PAGE * PAGE;
-        if map(self.ds, page, self.spot + page, 6).memory().is_some() {
+        if self.page(at, 6) {
             poke(self.spot + at, value);
         }
     }
 
     fn fill(self, seed: u64) {
-        for at in (0..BYTES).step_by(64) {
-            self.set(at, seed + at);
+        for page in (0..BYTES).step_by(PAGE as usize) {
+            if self.page(page, 6) {
+                for at in (page..page + PAGE).step_by(64) {
+                    poke(self.spot + at, seed + at);
+                }
+            }
         }
     }
 
@@ -199,7 +210,8 @@ fn contents(t: &mut Tap, b: &mut Bench) {
                 } else {
                     stored(place, round << 32 | 1 << 60)
                 };
-                let seen = z.word(place);
+                let fresh = !place.is_multiple_of(PAGE) || z.page(place, 4);
+                let seen = if fresh { peek(z.spot + place) } else { 0xbad };
                 if got != Got::OK || seen != want && place.is_multiple_of(64) {
                     wrong.get_or_insert((round, place, seen, want, got));
                 }

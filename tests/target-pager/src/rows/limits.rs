@@ -81,9 +81,9 @@ fn regions(t: &mut Tap, b: &mut Bench) {
 
 fn objects(t: &mut Tap, b: &mut Bench) {
     let name = "MOE-QUO-11 objects until the quota is used up";
-    let f = need!(t, name, b.factory(b.f, 0x1_0000));
+    let f = need!(t, name, b.factory(b.f, 0x2000));
     let mut n = 0;
-    let mut kept: [Option<Cap<kind::Rm>>; 400] = [None; 400];
+    let mut kept: [Option<Cap<kind::Rm>>; 100] = [None; 100];
     let last = loop {
         match b.region_map(f) {
             Ok(cap) if n < kept.len() => {
@@ -101,10 +101,10 @@ fn objects(t: &mut Tap, b: &mut Bench) {
         b.delete(cap);
     }
     let again = b.try_create(f, proto::RM, &[]);
-    // 400 is where the test stops; a server with small objects may get there.
+    // 100 is where the test stops; a server with small objects may get there.
     t.result(
         name,
-        n >= 10 && (last == Got::err(Errno::NoMem) || n == 400) && again == Got::OK,
+        n >= 10 && (last == Got::err(Errno::NoMem) || n == 100) && again == Got::OK,
         format_args!("{n} objects, then {last:?}, again {again:?}"),
     );
     b.delete(f);

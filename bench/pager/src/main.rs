@@ -1,0 +1,33 @@
+#![cfg_attr(l4re, no_std, no_main)]
+//! What memory costs a client: one such program a core, all at once, on any memory server.
+//!
+//! `bench-pager INDEX COUNT [WINDOWS]`, with a shared dataspace `board`. Each piece of work is a
+//! window between two marker instructions, which program 0 sets while all others wait at a barrier
+//! (`barrier_wait`, which `percore count` reports apart). Program 0 says which window is what:
+//!
+//! ```text
+//! count-window NUMBER OPERATIONS UNIT NAME
+//! ```
+//!
+//! OPERATIONS are those of one program. Memory comes from the program's own `mem` and region map, as
+//! a boot script gave them; nothing here knows which server that is.
+
+#[cfg(l4re)]
+mod bench;
+#[cfg(l4re)]
+mod board;
+#[cfg(l4re)]
+mod churn;
+#[cfg(l4re)]
+mod memory;
+
+#[cfg(l4re)]
+l4re_rs::program!(bench::main);
+
+#[cfg(not(l4re))]
+fn main() {
+    eprintln!(
+        "bench-pager runs on Fiasco.OC: `cargo run -- count bench-pager` builds, boots and counts it"
+    );
+    std::process::exit(2);
+}

@@ -1,0 +1,108 @@
+//! Dataspaces and regions of one program, and touching them.
+
+use l4_sys::{CapIdx, CapRights, proto};
+use l4re_rs::Cap;
+use l4re_rs::cap::{Slots, kind};
+use l4re_rs::client::rm::{Attach, flag};
+use l4re_rs::start::aux::Process;
+use l4re_rs::varg::Arg;
+
+/// Bytes of a page.
+pub const PAGE: u64 = l4_sys::PAGE_SIZE;
+
+/// The program's memory.
+#[derive(Debug)]
+pub struct Memory {
+    mem: Cap<kind::Factory>,
+    rm: Cap<kind::Rm>,
+    slots: Slots<2>,
+}
+
+/// An attached dataspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// The object.
+    pub ds: Cap<kind::Dataspace>,
+    /// Where it is attached.
+    pub at: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Memory {
+    /// What the boot script gave.
+    #[must_use]
+    pub fn new(process: &Process) -> Self {
+        Memory {
+            mem: process.env.mem_alloc(),
+            rm: process.env.rm(),
+            slots: Slots::new(process.env.first_free()),
+        }
+    }
+
+    /// A dataspace; `flags` as the factory has them (1 contiguous).
+    ///
+    /// # Errors
+    /// The memory server's.
+    pub fn create(&mut self, size: u64, flags: u64) -> l4re_rs::Result<Cap<kind::Dataspace>> {
+        let slot = self.slots.alloc().ok_or(l4re_rs::Error::NoRoom)?;
+        let args = [Arg::Int(size.cast_signed()), Arg::Uint(flags)];
+        let made = self.mem.create(proto::DATASPACE, &args, slot);
+        if made.is_err() {
+            let _ = self.slots.free(slot);
+        }
+        made.map(|()| slot)
+    }
+
+    /// Attaches a dataspace anywhere; nothing is mapped ahead.
+    ///
+    /// # Errors
+    /// The region map's.
+    pub fn attach(&mut self, ds: Cap<kind::Dataspace>, size: u64) -> l4re_rs::Result<Piece> {
+        let at = self.rm.attach(Attach {
+            start: 0x10_0000_0000,
+            size,
+            flags: flag::R | flag::W | flag::SEARCH_ADDR | flag::NO_EAGER_MAP,
+            object: Some((ds, CapRights::RWS)),
+            offset: 0,
+            align: 21,
+            name: "bench",
+        })?;
+        Ok(Piece { ds, at, size })
+    }
+
+    /// Detaches, and unmaps as the library of an ordinary program does.
+    ///
+    /// # Errors
+    /// The region map's.
+    pub fn detach(&mut self, p: Piece) -> l4re_rs::Result<()> {
+        // SAFETY: the piece is memory of the bench alone, which no Rust object lies in.
+        unsafe { self.rm.detach(p.at, p.size, 2) }.map(|_| ())
+    }
+
+    /// Deletes the dataspace.
+    pub fn delete(&mut self, ds: Cap<kind::Dataspace>) {
+        let _ = Cap::<kind::Task>::new(CapIdx::TASK).delete(ds);
+        let _ = self.slots.free(ds);
+    }
+}
+
+/// Stores a word in each page, or in each `step`-th.
+#[inline(never)]
+pub fn touch(p: Piece, step: u64) {
+    let mut at = p.at;
+    while at < p.at + p.size {
+        // SAFETY: attached memory of the bench alone.
+        unsafe { (at as usize as *mut u64).write_volatile(at) };
+        at += step * PAGE;
+    }
+}
+
+/// Whether each page has what [`touch`] stored.
+#[must_use]
+pub fn intact(p: Piece, step: u64) -> bool {
+    (p.at..p.at + p.size)
+        .step_by((step * PAGE) as usize)
+        // SAFETY: as in `touch`.
+        .all(|at| unsafe { (at as usize as *const u64).read_volatile() } == at)
+}
