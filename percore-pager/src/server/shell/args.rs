@@ -180,6 +180,8 @@ fn amount(text: &[u8]) -> Option<Amount> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     fn parse(words: &[&'static str]) -> Result<Args, ArgError> {

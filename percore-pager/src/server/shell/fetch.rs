@@ -476,7 +476,7 @@ mod tests {
         let tag = rescue(MsgTag::plain(proto::PAGE_FAULT, 2, 0), u).expect("answered");
         assert_eq!(tag.label(), 1);
         assert_eq!(
-            rescue(MsgTag::plain(proto::EXCEPTION, EXC_WORDS as usize, 0), u),
+            rescue(MsgTag::plain(proto::EXCEPTION, EXC_WORDS, 0), u),
             None
         );
         assert_eq!(rescue(MsgTag::plain(proto::EXCEPTION, 3, 0), u), None);

@@ -97,12 +97,12 @@ impl Places {
     }
 }
 
-/// Slots of the object space: 2^17 of them exist.
-const ALL_SLOTS: u64 = 1 << 17;
+/// Slots of the object space: a directory of 512 tables of 128.
+const ALL_SLOTS: u64 = 1 << 16;
 /// Slots of a thread beside its gates: threads, interrupts, buffers, foreign dataspaces.
 pub const OWN_SLOTS: u64 = 128;
 /// Slots for dataspaces that memory was borrowed with.
-const BORROWED: u64 = 1024;
+const BORROWED: u64 = 512;
 /// Most objects of a thread.
 const MAX_ENTRIES: u64 = 8192;
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn utcbs_of_a_family_fit_its_page() {
-        assert!(FAMILY * UTCB_SIZE <= 4096);
+        const { assert!(FAMILY * UTCB_SIZE <= 4096) };
         let places = Places::KERNEL;
         assert_eq!(places.utcb(1, 2), (3 << 40) + 4096 + 2048);
         let block = Fpage::mem(0x4000_0000, 30, MemRights::RWX);

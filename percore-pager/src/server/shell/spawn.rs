@@ -12,6 +12,10 @@ use super::pager::{self, PagerJob};
 
 /// What a thread is to do. Moved into its hands by its address, so it lies in memory that stays.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is no heap, and each has a place of its own"
+)]
 pub enum Job {
     /// Serve.
     Pager(PagerJob),

@@ -19,21 +19,17 @@
 //! the loader's, a quarter. A thread takes from its own node first; what it still lacks comes from
 //! the nearest nodes, after all threads had their turn at home.
 
-use l4_sys::item::ITEM_MAP;
 use l4_sys::{Errno, Fpage, MemRights, Timeouts, proto};
 use l4re_rs::cap::kind;
 use l4re_rs::client::sigma0_ext::flag;
 use l4re_rs::varg::Arg;
-use l4re_rs::{Cap, CapRights, Error};
+use l4re_rs::{Cap, Error};
 
 use crate::frames::{FrameNo, Run};
 
 use super::args::Amount;
 use super::cpus::Cpus;
 use super::place::Places;
-
-const _: u64 = ITEM_MAP;
-const _: CapRights = CapRights::RW;
 
 /// Most regions of a thread.
 pub const MAX_REGIONS: usize = 8;
