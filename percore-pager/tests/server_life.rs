@@ -1,6 +1,5 @@
 //! Objects and clients that end while their call is parked, and calls that cannot be parked.
 
-mod engine_support;
 #[path = "engine_support/machine.rs"]
 mod machine;
 mod server_support;

@@ -1,6 +1,5 @@
 //! Whole messages to region maps (MOE-RM), faults and exceptions included.
 
-mod engine_support;
 #[path = "engine_support/machine.rs"]
 mod machine;
 mod server_support;

@@ -1,6 +1,5 @@
 //! Whole messages to a pager thread: objects, Meta, factories, quota.
 
-mod engine_support;
 #[path = "engine_support/machine.rs"]
 mod machine;
 mod server_support;

@@ -1,6 +1,5 @@
 //! Memory, quota and system calls that end in the middle of requests.
 
-mod engine_support;
 #[path = "engine_support/machine.rs"]
 mod machine;
 mod server_support;

@@ -10,7 +10,7 @@ use l4_sys::{CapIdx, CapRights, Errno, Fpage, UtcbRef};
 use percore_pager::engine::Kernel;
 use percore_pager::engine::kernel::{Block, Foreign, Place, Revoke};
 use percore_pager::engine::objects::Label;
-use percore_pager::frames::Run;
+use percore_pager::frames::{FrameNo, Run};
 use percore_pager::server::World;
 
 use crate::machine::Fake;
@@ -61,6 +61,10 @@ pub struct Tables {
     /// Labels of siblings' dataspaces, and their bytes.
     pub peers: BTreeMap<u64, u64>,
     pub foreign_calls: u64,
+    /// Where foreign dataspaces appear, if they do.
+    pub window: Option<FrameNo>,
+    /// Entries of what is shown there.
+    pub shown: Vec<u32>,
 }
 
 impl Tables {
@@ -78,6 +82,8 @@ impl Tables {
             foreign: BTreeMap::new(),
             peers: BTreeMap::new(),
             foreign_calls: 0,
+            window: None,
+            shown: vec![],
         }
     }
 
@@ -192,6 +198,11 @@ impl Kernel for Tables {
         self.gates.remove(&entry);
     }
 
+    fn ended(&mut self, entry: u32) {
+        self.clobber();
+        self.shown.retain(|shown| *shown != entry);
+    }
+
     fn unhold(&mut self, entry: u32) {
         self.clobber();
         if self.held.remove(&entry) && self.gates.contains_key(&entry) {
@@ -255,6 +266,26 @@ impl World for Tables {
 
     fn foreign_size(&mut self, foreign: Foreign) -> Result<u64, Errno> {
         self.ask(foreign).map(|(size, _)| size)
+    }
+
+    fn show_foreign(
+        &mut self,
+        foreign: Foreign,
+        (offset, size): (u64, u64),
+        _execute: bool,
+    ) -> Result<FrameNo, Errno> {
+        assert!(offset.is_multiple_of(4096) && size.is_multiple_of(4096) && size > 0);
+        let asked = self.ask(foreign);
+        if asked != Err(Errno::Again) {
+            self.foreign.remove(&foreign.0).expect("taken before");
+        }
+        asked?;
+        self.window.ok_or(Errno::NoMem)
+    }
+
+    fn shown(&mut self, _start: FrameNo, entry: Option<u32>) {
+        self.clobber();
+        self.shown.extend(entry);
     }
 
     fn peer(&mut self, label: u64) -> Option<Foreign> {
