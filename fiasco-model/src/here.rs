@@ -17,7 +17,7 @@ use crate::fault::FaultStep;
 use crate::object::ObjId;
 use crate::pinned::Shared;
 use crate::rng::Rng;
-use crate::state::{FAILED, NOBODY, State};
+use crate::state::{NOBODY, State};
 
 /// One simulated CPU on its host thread.
 pub(crate) struct Cpu<'a> {
@@ -171,7 +171,7 @@ impl Kernel for Cpu<'_> {
         timeouts: Timeouts,
     ) -> (MsgTag, u64) {
         operation(|st| st.syscall(dest, flags, label, tag, timeouts));
-        look(|st| st.objs.thread(st.me).map_or((FAILED, 0), |t| t.result))
+        look(|st| st.result(flags))
     }
 
     fn utcb(&self) -> *mut Utcb {
@@ -229,5 +229,9 @@ impl crate::user::Engine for Cpu<'_> {
 
     fn settled(&self) {
         look(State::settled);
+    }
+
+    fn works(&self, cycles: u64) {
+        look(|st| st.works(cycles));
     }
 }

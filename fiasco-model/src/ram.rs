@@ -39,6 +39,9 @@ impl Ram {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
+        // Without this a host may back one written page with 2 MiB. A refusal costs memory only.
+        // SAFETY: advice about the mapping just made changes no contents.
+        unsafe { libc::madvise(base, bytes as usize, libc::MADV_NOHUGEPAGE) };
         Ok(Ram {
             base: base.cast(),
             bytes,

@@ -69,6 +69,8 @@ pub(crate) struct Task {
     pub given: Option<Held>,
     /// What was there when the program said that it is at rest.
     pub rest: Option<Held>,
+    /// Cycles of its own work for each message that a thread of it waited for.
+    pub work: u64,
 }
 
 impl Task {
@@ -85,6 +87,7 @@ impl Task {
             origins: BTreeMap::new(),
             given: None,
             rest: None,
+            work: 0,
         }
     }
 

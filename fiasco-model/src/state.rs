@@ -143,6 +143,27 @@ impl State {
         }
     }
 
+    /// Each message that the running program waits for costs it so much of its own work.
+    pub fn works(&mut self, cycles: u64) {
+        let task = self.my_task();
+        if let Some(t) = self.objs.task_mut(task) {
+            t.work = cycles;
+        }
+    }
+
+    /// What the running thread's system call came to. The work on a request begins here.
+    pub fn result(&mut self, flags: u64) -> (l4_sys::MsgTag, u64) {
+        let result = self.objs.thread(self.me).map(|t| t.result);
+        if let Some((tag, _)) = result
+            && flags & l4_sys::syscall::OPEN_WAIT != 0
+            && !tag.has_error()
+        {
+            let work = self.objs.task(self.my_task()).map_or(0, |t| t.work);
+            self.charge(work);
+        }
+        result.unwrap_or((FAILED, 0))
+    }
+
     /// The running thread faulted at `addr` and nobody handles that: it stays there.
     pub fn stuck(&mut self, addr: u64) {
         let me = self.me;

@@ -15,6 +15,7 @@ pub(crate) trait Engine {
     fn mortal(&self, per_million: u32);
     fn totals(&self) -> crate::Counters;
     fn settled(&self);
+    fn works(&self, cycles: u64);
 }
 
 std::thread_local! {
@@ -54,9 +55,21 @@ pub(crate) fn zero(addr: u64, bytes: u64, access: impl Fn(u64, u8) -> *mut u8) {
         let p = access(at, 6);
         // SAFETY: `part` bytes inside one simulated page that is mapped writable; the area is the
         // model's, and the caller of `mem::zero` answers for references into it.
-        unsafe { core::ptr::write_bytes(p, 0, part as usize) };
+        unsafe {
+            // Memory that nobody wrote to yet stays the host's one zero page.
+            if !is_zero(core::slice::from_raw_parts(p, part as usize)) {
+                core::ptr::write_bytes(p, 0, part as usize);
+            }
+        }
         at += part;
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    // SAFETY: every bit pattern is a word.
+    let (head, words, tail) = unsafe { bytes.align_to::<u64>() };
+    let clean = |chunk: &[u64]| chunk.iter().fold(0, |all, word| all | word) == 0;
+    words.chunks(64).all(clean) && head.iter().chain(tail).all(|b| *b == 0)
 }
 
 // Not inlined: see `l4_sys::host`.
@@ -119,6 +132,13 @@ pub fn mortal(per_million: u32) {
 /// again it counts from then on.
 pub fn settled() {
     with(|e| e.settled());
+}
+
+/// From now on each message that a thread of the running program gets from an open wait costs that
+/// thread `cycles` of its own work. Programs run on the host, so the model does not see how long they
+/// compute; this charges a server for its requests without a change to it.
+pub fn works(cycles: u64) {
+    with(|e| e.works(cycles));
 }
 
 /// Counters of all CPUs together.

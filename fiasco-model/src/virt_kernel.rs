@@ -18,10 +18,7 @@ impl Kernel for Virtual {
             .borrow_mut()
             .syscall(dest, flags, label, tag, timeouts);
         self.settle();
-        let st = self.state.borrow();
-        st.objs
-            .thread(st.me)
-            .map_or((crate::state::FAILED, 0), |t| t.result)
+        self.state.borrow_mut().result(flags)
     }
 
     fn utcb(&self) -> *mut Utcb {
@@ -81,5 +78,9 @@ impl crate::user::Engine for Virtual {
 
     fn settled(&self) {
         self.state.borrow_mut().settled();
+    }
+
+    fn works(&self, cycles: u64) {
+        self.state.borrow_mut().works(cycles);
     }
 }

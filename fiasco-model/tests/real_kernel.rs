@@ -1,11 +1,12 @@
-//! The fixed script (`bench/model-script`) on the model, against the record of a run on the kernel.
+//! The fixed script (`bench/model-script`) on the model, against the record of a run on the kernel; and
+//! its facts, which the same run has tried there.
 //!
 //! `tests/data/real-kernel.csv` says which kernel; where a tree exists,
 //! `percore count bench-model --cpus 2 --out fiasco-model/tests/data/real-kernel.csv` renews it.
 
 use std::sync::{Arc, Mutex};
 
-use bench_model::{ROUNDS, Stage, WINDOWS, run, serve, serve_peer};
+use bench_model::{ROUNDS, Stage, WINDOWS, facts, run, serve, serve_peer};
 use fiasco_model::{Counters, End, Machine, Misuse, Model, Options, kit, user};
 
 /// What is compared: the columns of the record.
@@ -88,6 +89,9 @@ fn modelled() -> Vec<Counters> {
         },
         move |_| {
             run(&stage).expect("the script runs");
+            // The record's run printed its last line only because these are so on the kernel.
+            let number = facts::check().expect("number of a fact, and what is instead");
+            assert!(number > 60);
             kit::sleep();
         },
     );

@@ -243,3 +243,51 @@ fn a_thread_is_made_bound_and_started_once_with_upstreams_errors() {
         ]
     );
 }
+
+#[test]
+fn a_servers_own_work_is_charged_for_each_request_and_nothing_else() {
+    let time = |work: u64| {
+        let (_, got) = run(&options(1), move |r: Report<u64>| {
+            kit::start_thread(THREADS, UTCBS, (0, 9), || {
+                let mut got = kit::wait();
+                while got.0.label() == 3 {
+                    got = kit::reply_and_wait(0, &[], &[]);
+                }
+            })
+            .expect("a thread");
+            kit::check(kit::create_gate(GATES, THREADS, 0x40)).expect("a gate");
+            let ask = || {
+                let start = user::now();
+                kit::call(GATES, 3, &[], &[]);
+                user::now() - start
+            };
+            ask();
+            r.add(ask());
+            // All threads of this program work for their requests; who calls does not.
+            user::works(work);
+            r.add(ask());
+        });
+        got[1] - got[0]
+    };
+    assert_eq!([time(0), time(700), time(90_000)], [0, 700, 90_000]);
+}
+
+#[test]
+fn zeroing_clears_what_was_written_wherever_it_is_in_a_page() {
+    let (_, got) = run(&options(1), |r: Report<u64>| {
+        grab(RAM, 21);
+        for at in [0, 8, 4088, 4096 + 2048] {
+            user::write_u64(RAM + at, 0x0100_0000_0000_0000);
+        }
+        // SAFETY: simulated memory, in which no Rust object lies.
+        unsafe { l4_sys::mem::zero(RAM + 4, 4089 + 4096) };
+        for at in [0, 8, 4088, 4096 + 2048] {
+            r.add(user::read_u64(RAM + at));
+        }
+        user::write_u64(RAM, u64::MAX);
+        // SAFETY: as above.
+        unsafe { l4_sys::mem::zero(RAM + 3, 2) };
+        r.add(user::read_u64(RAM));
+    });
+    assert_eq!(got, [0, 0, 0, 0, !0xff_ff00_0000]);
+}

@@ -3,6 +3,7 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 
+use bench_model::facts;
 use bench_model::{ROUNDS, Stage, WINDOWS, run, serve, serve_peer};
 
 #[repr(C, align(4096))]
@@ -59,8 +60,13 @@ extern "C" fn peer() -> ! {
 /// Entry; the kernel information page is not needed.
 pub fn main(_kip: u64) -> ! {
     l4re_rs::println!("bench-model: {ROUNDS} rounds of {WINDOWS:?}, server on CPU 0 and on CPU 1");
-    match run(&Kernel) {
-        Ok(()) => l4re_rs::println!("bench-model: done"),
+    // The facts need the UTCB area that the script makes.
+    match run(&Kernel).map(|()| facts::check()) {
+        Ok(Ok(n)) => {
+            l4re_rs::println!("bench-model: {n} facts are so");
+            l4re_rs::println!("bench-model: done");
+        }
+        Ok(Err((n, got))) => l4re_rs::println!("bench-model: FAILED: fact {n} is {got}"),
         Err(e) => l4re_rs::println!("bench-model: FAILED: {e}"),
     }
     l4re_rs::panic::stop()

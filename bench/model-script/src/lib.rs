@@ -5,6 +5,7 @@
 //! Everything goes through `l4-sys` word by word, so that both run the same system calls.
 #![no_std]
 
+pub mod facts;
 pub mod script;
 
 pub use script::{ROUNDS, Stage, WINDOWS, run, serve, serve_peer};

@@ -31,7 +31,7 @@ const AREA: u64 = 0x40_0000_0000;
 /// Where the maps go.
 const MAPS: u64 = 0x48_0000_0000;
 /// UTCBs of the server's thread and its peer's.
-const UTCBS: u64 = 0x50_0000_0000;
+pub(crate) const UTCBS: u64 = 0x50_0000_0000;
 const CLIENT_PRIO: u64 = 10;
 const SERVER_PRIO: u64 = 20;
 /// Labels of requests to the server.
@@ -63,7 +63,7 @@ fn invoke(to: CapIdx, flags: u64, label: i64, words: &[u64], items: &[SendItem])
     invoke_within(to, flags, label, words, items, Timeouts::NEVER)
 }
 
-fn invoke_within(
+pub(crate) fn invoke_within(
     to: CapIdx,
     flags: u64,
     label: i64,
@@ -96,11 +96,11 @@ fn call(to: CapIdx, label: i64, words: &[u64], items: &[SendItem]) -> Result<(),
     }
 }
 
-fn cap(c: CapIdx) -> SendItem {
+pub(crate) fn cap(c: CapIdx) -> SendItem {
     SendItem::plain(Fpage::obj(c, 0, CapRights::RWS))
 }
 
-fn create(slot: CapIdx, words: &[u64], items: &[SendItem]) -> Result<(), i64> {
+pub(crate) fn create(slot: CapIdx, words: &[u64], items: &[SendItem]) -> Result<(), i64> {
     let u = UtcbRef::current();
     u.set_bdr(0);
     u.set_br(0, item::single_cap(slot));
