@@ -11,6 +11,7 @@ mod machine;
 use ds_rig::{Op, Rig};
 use engine_support::runner;
 use machine::PAGE;
+use percore_pager::engine::Reach;
 use percore_pager::frames::Kind;
 use proptest::prelude::*;
 
@@ -74,6 +75,13 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Idle),
         2 => (which(), 1u64..200).prop_map(|(parent, pages)| Op::OpenAccount { parent, pages }),
         1 => which().prop_map(|which| Op::CloseAccount { which }),
+        2 => (which(), 0u8..10, 0u8..10, 0u8..10, prop::bool::weighted(0.7)).prop_map(
+            |(which, start, least, most, some)| {
+                let reach = Reach::new(start, least.min(start), most.max(start));
+                Op::Reach(which, reach.filter(|_| some))
+            }
+        ),
+        2 => (which(), prop::bool::weighted(0.8)).prop_map(|(which, on)| Op::Private(which, on)),
     ]
 }
 

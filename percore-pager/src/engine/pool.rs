@@ -24,6 +24,8 @@ use super::recycle::Recycle;
 use super::slabs::NoMemory;
 use super::waiting::Waiting;
 
+mod again;
+mod ahead;
 mod tune;
 
 pub use tune::{Effects, Refused, Switching, Tuning};
@@ -39,9 +41,6 @@ const fn tag(number: u8) -> OwnerTag {
         None => OwnerTag::MAX,
     }
 }
-
-/// Frames that one turn zeroes ahead.
-const ZERO_STEP: u64 = 16;
 
 /// Most frames that are kept, as a part of all.
 const KEPT_PART: u64 = 16;
@@ -209,18 +208,6 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         Ok((frame, false))
     }
 
-    /// A run of `order` for a dataspace of an account that shares nothing, from what it had before.
-    pub(super) fn take_again(
-        &mut self,
-        account: Ref<Account>,
-        order: PageOrder,
-    ) -> Option<FrameNo> {
-        let frame = self.recycle.take(account, order)?;
-        self.effects.pieces += 1;
-        self.effects.recycled += u64::from(order.frames());
-        Some(frame)
-    }
-
     /// `frames` consecutive frames, 1 to 2^18, the first aligned to `align`.
     pub(super) fn take_run(&mut self, frames: u32, align: PageOrder) -> Result<Run, NoMemory> {
         let request = Request::frames(DATA, frames).aligned(align);
@@ -241,6 +228,47 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         }
     }
 
+    /// More than 2^18 consecutive frames, the first at a boundary of 1 GiB. Takes a few steps for each
+    /// GiB of the window, twice.
+    pub(super) fn take_long(&mut self, frames: u64) -> Result<Run, NoMemory> {
+        for try_again in [true, false] {
+            if self.leaves_reserve(frames)
+                && let Some(run) = self.find_long(frames)
+            {
+                self.effects.pieces += 1;
+                return Ok(run);
+            }
+            // What dataspaces keep stays: giving all of it back would take too long.
+            if !try_again || !self.relieve_simply() {
+                break;
+            }
+            while self.relieve_simply() {}
+        }
+        Err(NoMemory)
+    }
+
+    fn find_long(&mut self, frames: u64) -> Option<Run> {
+        let unit = u64::from(PageOrder::MAX.frames());
+        let all = self.frames.window().run(self.frames.window().span())?;
+        let mut start = all.start().0.next_multiple_of(unit);
+        let mut got = 0;
+        while start + frames <= all.end().0 {
+            let part = Run::new(FrameNo(start + got), unit.min(frames - got))?;
+            if self.frames.alloc_at(part, DATA).is_ok() {
+                got += part.frames();
+                if got == frames {
+                    return Run::new(FrameNo(start), frames);
+                }
+                continue;
+            }
+            // Not before the part that is taken.
+            self.give_unseen(FrameNo(start), got);
+            start += got + unit;
+            got = 0;
+        }
+        None
+    }
+
     /// Gives back frames that no client has seen.
     pub(super) fn give_unseen(&mut self, start: FrameNo, frames: u64) {
         if let Some(run) = Run::new(start, frames) {
@@ -252,41 +280,6 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
     /// Gives up frames that clients may have mapped. They are free once they have been unmapped.
     pub(super) fn give_up(&mut self, start: FrameNo, frames: u64) {
         self.wait(start, frames, true);
-    }
-
-    /// The same for frames of a dataspace of an account that shares nothing: they wait for its next.
-    pub(super) fn give_again(&mut self, account: Ref<Account>, start: FrameNo, frames: u64) {
-        let Some(run) = Run::new(start, frames) else {
-            return;
-        };
-        if let Some(gone) = self.recycle.push(account, run) {
-            self.give_up(gone.start(), gone.frames());
-        }
-    }
-
-    /// Lets all frames that wait for `account`, or for anybody, wait to be unmapped; `false` when there
-    /// are none.
-    pub(super) fn end_waiting_for(&mut self, account: Option<Ref<Account>>) -> bool {
-        let mut some = false;
-        while let Some(run) = self.recycle.drain(account) {
-            self.give_up(run.start(), run.frames());
-            some = true;
-        }
-        some
-    }
-
-    /// Takes the client's word that the factory of `account` shares nothing: that capabilities for its
-    /// dataspaces, and mappings of them, stay in one task. From now on frames of its dead
-    /// dataspaces go to its next ones, zeroed, without an unmap; memory that the client gave up may
-    /// still be seen where it was. `false` when this was said and taken back before.
-    pub fn set_private(&mut self, account: Ref<Account>) -> bool {
-        self.arena.get_mut(account).make_private()
-    }
-
-    /// Takes [`Pool::set_private`] back, for ever.
-    pub fn end_private(&mut self, account: Ref<Account>) {
-        self.arena.get_mut(account).end_private();
-        self.end_waiting_for(Some(account));
     }
 
     /// Has a frame unmapped that somebody else goes on to use.
@@ -347,68 +340,6 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             let some = self.end_waiting_for(None);
             some && self.unmap_waiting()
         }
-    }
-
-    /// A bounded piece of work for an idle thread: unmaps what waits, or zeroes up to 64 KiB
-    /// ahead of need. `false` when there is nothing to do.
-    pub fn idle(&mut self) -> bool {
-        if self.unmap_waiting() {
-            return true;
-        }
-        let ahead = match self.ahead {
-            Some(ahead) => Some(ahead),
-            None if self.wants_zeroed() => self.begin_ahead(),
-            None => None,
-        };
-        let Some((start, class, done)) = ahead else {
-            return false;
-        };
-        let frames = u64::from(ORDERS[class].frames());
-        let now = ZERO_STEP.min(frames - done);
-        if let Some(part) = Run::new(FrameNo(start.0 + done), now) {
-            self.kernel.zero(part);
-            self.effects.zeroed_ahead += now;
-        }
-        if done + now < frames {
-            self.ahead = Some((start, class, done + now));
-            return true;
-        }
-        self.ahead = None;
-        self.ready.made_up(class);
-        if !self.ready.push(class, start) {
-            self.give_unseen(start, frames);
-        }
-        true
-    }
-
-    /// Takes the frames that are to be zeroed next.
-    fn begin_ahead(&mut self) -> Option<(FrameNo, usize, u64)> {
-        let frames = &mut self.frames;
-        self.ready.wanted().find_map(|class| {
-            let taken = match ORDERS[class] {
-                PageOrder::FRAME => frames.alloc_one(DATA),
-                order => frames.alloc_order(order, DATA),
-            };
-            taken.ok().map(|start| (start, class, 0))
-        })
-    }
-
-    /// Gives up zeroing ahead what is half done.
-    fn stop_zeroing(&mut self) -> bool {
-        let Some((start, class, _)) = self.ahead.take() else {
-            return false;
-        };
-        self.give_unseen(start, ORDERS[class].frames().into());
-        true
-    }
-
-    /// Makes frames that were zeroed ahead ordinary free ones.
-    fn drop_ready(&mut self) -> bool {
-        let Some((start, frames)) = self.ready.give_back() else {
-            return false;
-        };
-        self.give_unseen(start, frames);
-        true
     }
 }
 

@@ -248,6 +248,14 @@ impl Account {
         }
     }
 
+    /// Bytes that can be taken out.
+    pub(super) fn room(&self) -> u64 {
+        match self.limit {
+            0 => u64::MAX,
+            limit => limit - self.reserved,
+        }
+    }
+
     /// Whether `bytes` more can be taken out.
     fn has_room(&self, bytes: u64) -> bool {
         if self.limit == 0 {

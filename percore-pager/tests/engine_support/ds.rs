@@ -15,77 +15,12 @@ use crate::machine::{BASE, Machine, PAGE, STATIC_FRAMES, accounts, foreign_byte,
 
 #[path = "ds_check.rs"]
 mod check;
+#[path = "ds_op.rs"]
+mod op;
+
+pub use op::Op;
 
 pub const FRAMES: u64 = 400;
-
-/// A step of a trace. Numbers are cut to what makes sense where they are used.
-#[derive(Clone, Copy, Debug)]
-pub enum Op {
-    OnDemand {
-        account: u8,
-        size: u64,
-    },
-    Contiguous {
-        account: u8,
-        size: u64,
-        align: u8,
-    },
-    Static {
-        size: u64,
-        flags: u32,
-    },
-    Delete {
-        which: u8,
-    },
-    Map {
-        which: u8,
-        offset: u64,
-        spot: u64,
-        window: Option<(u64, u64)>,
-        flags: u32,
-        writable: bool,
-    },
-    Write {
-        which: u8,
-        page: u64,
-        value: u8,
-    },
-    Clear {
-        which: u8,
-        offset: u64,
-        size: u64,
-        writable: bool,
-    },
-    Allocate {
-        which: u8,
-        offset: u64,
-        size: u64,
-    },
-    Copy {
-        to: u8,
-        from: u8,
-        offset: u64,
-        source: u64,
-        size: u64,
-        pages: bool,
-    },
-    CopyForeign {
-        to: u8,
-        offset: u64,
-        source: u64,
-        size: u64,
-        fail: bool,
-    },
-    StepDeaths,
-    Idle,
-    OpenAccount {
-        parent: u8,
-        pages: u64,
-    },
-    CloseAccount {
-        which: u8,
-    },
-}
 
 struct Object {
     at: Ref<Ds>,
@@ -103,6 +38,8 @@ pub struct Rig {
     accounts: Vec<(Ref<Account>, bool)>,
     objects: Vec<Object>,
     deaths: Vec<Death>,
+    /// Clients whose object is gone, and its account.
+    ghosts: BTreeMap<u64, usize>,
     next: u64,
     whole: u64,
 }
@@ -119,6 +56,7 @@ impl Rig {
             accounts: vec![(account, true)],
             objects: vec![],
             deaths: vec![],
+            ghosts: BTreeMap::new(),
             next: 1,
         }
     }
@@ -305,8 +243,7 @@ impl Rig {
             }
             Op::Delete { which } => {
                 if let Some(n) = self.pick(which) {
-                    let object = self.objects.swap_remove(n);
-                    self.deaths.push(Death::begin(&mut self.m, object.at));
+                    self.delete(n);
                 }
             }
             Op::Map {
@@ -405,15 +342,32 @@ impl Rig {
                     self.close(n);
                 }
             }
+            Op::Reach(which, reach) => {
+                let account = self.accounts[self.open_account(which)].0;
+                self.m.arena_mut().get_mut(account).set_reach(reach);
+            }
+            Op::Private(which, on) => {
+                let account = self.accounts[self.open_account(which)].0;
+                if on {
+                    self.m.set_private(account);
+                } else {
+                    self.m.end_private(account);
+                }
+            }
         }
+    }
+
+    fn delete(&mut self, n: usize) {
+        let object = self.objects.swap_remove(n);
+        self.deaths.push(Death::begin(&mut self.m, object.at));
+        self.ghosts.insert(object.client, object.account);
     }
 
     /// Closes an account and deletes what was made from it; those below it stay open here.
     fn close(&mut self, n: usize) {
         self.accounts[n].1 = false;
         while let Some(k) = self.objects.iter().position(|o| o.account == n) {
-            let object = self.objects.swap_remove(k);
-            self.deaths.push(Death::begin(&mut self.m, object.at));
+            self.delete(k);
         }
         slabs::close(&mut self.m, self.accounts[n].0);
     }

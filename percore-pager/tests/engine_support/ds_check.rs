@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use l4_sys::Errno;
 use percore_pager::engine::Store;
-use percore_pager::engine::ds::{self, Death, Kind as DsKind};
+use percore_pager::engine::ds::{self, Kind as DsKind};
 
 use super::{FRAMES, Rig};
 use crate::machine::{BASE, PAGE};
@@ -45,15 +45,15 @@ impl Rig {
         let sum = uses.free + uses.held + uses.meta + uses.data + uses.waiting;
         assert_eq!(sum, FRAMES, "conservation: {uses:?}");
         let (mut own, mut kept) = (0, 0);
-        // Who has each frame: at most one owner, or sharers only.
-        let mut users: BTreeMap<u64, (usize, bool)> = BTreeMap::new();
+        // Who has each frame: at most one owner, or sharers only; and the owner's account.
+        let mut users: BTreeMap<u64, (usize, bool, usize)> = BTreeMap::new();
         let mut pages = BTreeMap::new();
         for n in 0..self.objects.len() {
             let object = &self.objects[n];
             let kind = self.m.arena().get(object.at).kind();
             let count = ds::census(self.m.arena(), object.at, |page, frame, shared| {
                 let fixed = frame.0 > BASE + FRAMES;
-                let entry = users.entry(frame.0).or_insert((0, shared));
+                let entry = users.entry(frame.0).or_insert((0, shared, object.account));
                 assert!(
                     fixed || shared && entry.1 || entry.0 == 0,
                     "{frame:?} has two owners"
@@ -98,8 +98,15 @@ impl Rig {
                     let user = users.get(&mapping.frame);
                     // Static memory shows the same to everybody.
                     let fixed = mapping.frame > BASE + FRAMES;
-                    let harmless =
-                        user.is_none_or(|(_, shared)| (*shared || fixed) && !mapping.write);
+                    // An account that shares nothing sees what it had before.
+                    let ghost = self.ghosts.get(client).copied();
+                    let own = |shared: bool, account: usize| {
+                        let it = self.m.arena().get(self.accounts[account].0);
+                        !shared && ghost == Some(account) && it.is_private()
+                    };
+                    let harmless = user.is_none_or(|(_, shared, account)| {
+                        own(*shared, *account) || (*shared || fixed) && !mapping.write
+                    });
                     let alive = self.objects.iter().any(|o| o.client == *client);
                     assert!(
                         harmless && !alive,
@@ -112,8 +119,8 @@ impl Rig {
 
     /// All goes, and all is as it was.
     pub fn finish_all(mut self) {
-        while let Some(object) = self.objects.pop() {
-            self.deaths.push(Death::begin(&mut self.m, object.at));
+        while !self.objects.is_empty() {
+            self.delete(0);
         }
         let m = &mut self.m;
         for mut death in self.deaths.drain(..) {
@@ -124,6 +131,7 @@ impl Rig {
                 self.close(n);
             }
         }
+        self.m.end_private(self.accounts[0].0);
         self.m.unmap_waiting();
         let top = self.m.arena().get(self.accounts[0].0);
         assert_eq!(

@@ -68,8 +68,9 @@ pub fn create_on_demand<P: Policy, K: Kernel>(
     slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)
 }
 
-/// A contiguous dataspace of `size` bytes, at most 1 GiB. Its memory is charged and taken now, and
-/// must be zeroed by [`zero_some`] before anybody gets the object.
+/// A contiguous dataspace of `size` bytes. Its memory is charged and taken now, and must be zeroed by
+/// [`zero_some`] before anybody gets the object. Above 1 GiB it begins at a boundary of 1 GiB, and
+/// looking for a place takes a few steps for each GiB of memory.
 ///
 /// # Errors
 ///
@@ -86,7 +87,7 @@ pub fn create_contiguous<P: Policy, K: Kernel>(
     let unit = 1u64 << align.0;
     let bytes = size.checked_next_multiple_of(unit).ok_or(Errno::NoMem)?;
     let order = PageOrder::new(u32::from(align.0) - PAGE_SHIFT).ok_or(Errno::NoMem)?;
-    let frames = u32::try_from(bytes >> PAGE_SHIFT).map_err(|_| Errno::NoMem)?;
+    let frames = bytes >> PAGE_SHIFT;
     let mut ds = Ds::new(Kind::Contiguous, Some(account), size, flag::RIGHTS);
     ds.resize(size, align.0);
     let object = slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)?;
@@ -118,18 +119,14 @@ pub fn create_contiguous_but<P: Policy, K: Kernel>(
     let order = PageOrder::new(u32::from(align.0) - PAGE_SHIFT).ok_or(Errno::NoMem)?;
     let ds = Ds::new(Kind::Contiguous, Some(account), 1, flag::RIGHTS);
     let object = slabs::put(pool, account, ds).map_err(|_| Errno::NoMem)?;
-    let it = pool.arena().get(account);
-    let rest = match it.limit() {
-        0 => u64::MAX,
-        limit => limit - it.reserved(),
-    };
+    let rest = pool.arena().get(account).room();
     let most = rest.min(pool.available()).saturating_sub(but) >> align.0;
     let mut units = most.min(1 << (l4_sys::GIGAPAGE_SHIFT - u32::from(align.0)));
     // All of it if it is one run, otherwise the largest power of two that is.
     while units > 0 {
         let it = pool.arena_mut().get_mut(object);
         it.resize(units << align.0, align.0);
-        let frames = (units << align.0 >> PAGE_SHIFT) as u32;
+        let frames = units << align.0 >> PAGE_SHIFT;
         if let Ok(run) = take_charged(pool, account, frames, order) {
             pool.arena_mut().get_mut(object).root = run.start().0;
             return Ok(object);
@@ -147,14 +144,18 @@ pub fn create_contiguous_but<P: Policy, K: Kernel>(
 fn take_charged<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     account: Ref<Account>,
-    frames: u32,
+    frames: u64,
     order: PageOrder,
 ) -> Result<Run, NoMemory> {
-    let bytes = u64::from(frames) << PAGE_SHIFT;
+    let bytes = frames << PAGE_SHIFT;
     if !quota::charge(pool.arena_mut(), account, bytes) {
         return Err(NoMemory);
     }
-    let run = pool.take_run(frames, order);
+    let run = match u32::try_from(frames) {
+        Ok(some) if some <= PageOrder::MAX.frames() => pool.take_run(some, order),
+        // A boundary of 1 GiB is aligned enough.
+        _ => pool.take_long(frames),
+    };
     if run.is_err() {
         slabs::settle(pool, account, bytes);
     }

@@ -13,6 +13,7 @@ use super::page;
 use super::populate;
 use super::table;
 use super::word::{GROUP, GROUP_SHIFT, Group, Page, frame_of};
+use super::work::Work;
 
 /// What a client, or a region map for it, wants mapped.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,37 @@ pub fn map<P: Policy, K: Kernel>(
         });
     }
     map_any(pool, ds, &ask)
+}
+
+/// What is to be done before [`map`] of a dataspace whose faults are to bring more than one turn may
+/// zero, by its account's [`Reach`](crate::engine::quota::Reach): step it until it is done or fails, serving
+/// others in between, and map then. `None`: map at once. To leave it out is no mistake: faults bring
+/// 64 KiB then.
+#[inline]
+pub fn prefault<P: Policy, K: Kernel>(
+    pool: &Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    offset: u64,
+    write: bool,
+) -> Option<Work> {
+    let it = pool.arena().get(ds);
+    // Kinds without memory at first touch have the least that is usual, too.
+    if u32::from(it.reach.least()) <= GROUP_SHIFT || offset >= it.rounded_size() {
+        return None;
+    }
+    let order = u32::from(it.reach.least()).min(PageOrder::BLOCK.get());
+    let page = offset >> PAGE_SHIFT;
+    let first = page >> order << order;
+    let end = (first + (1 << order)).min(it.page_count());
+    // The page itself must not be what there is no memory left for; a little is for the tables.
+    let bytes = (end - first + 4) * PAGE_SIZE;
+    let account = pool.arena().get(it.account?);
+    let room = account.room() >= bytes && pool.available() >= bytes;
+    let there = page::is_there(pool.arena(), ds, page);
+    if there || !room || PageOrder::new(order).is_some_and(|order| pool.has_zeroed(order)) {
+        return None;
+    }
+    Some(Work::bring(ds, first, end, write))
 }
 
 /// The frame of a page that is mapped alone, and how many frames were zeroed for it; `None` when it

@@ -49,7 +49,7 @@ pub use create::{
 };
 pub use death::Death;
 pub use holder::{Holds, holds};
-pub use map::{Ask, Mapped, map};
+pub use map::{Ask, Mapped, map, prefault};
 pub use object::{Ds, Info, Kind, flag};
 pub(super) use pressure::give_back_kept;
 pub use read::read;

@@ -125,6 +125,16 @@ impl Work {
         Ok(work)
     }
 
+    /// Makes memory for pages up to `end`, which is not behind the last page.
+    pub(super) fn bring(ds: Ref<Ds>, first: u64, end: u64, write: bool) -> Self {
+        Work {
+            ds,
+            at: first << PAGE_SHIFT,
+            left: (end - first) << PAGE_SHIFT,
+            kind: What::Allocate { write },
+        }
+    }
+
     /// Copies `size` bytes at `from` of `source` to `offset` (MOE-DS-17 to -23); cut off at the
     /// destination's exact and the source's rounded size. Ranges of one dataspace may overlap.
     ///

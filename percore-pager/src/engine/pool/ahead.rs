@@ -1,0 +1,74 @@
+//! What a pool does in idle time: it unmaps what waits, and zeroes frames ahead of need.
+
+use crate::engine::kernel::Kernel;
+use crate::engine::ready::ORDERS;
+use crate::frames::{FrameNo, PageOrder, Policy, Run};
+
+use super::{DATA, Pool};
+
+/// Frames that one turn zeroes.
+const ZERO_STEP: u64 = 16;
+
+impl<P: Policy, K: Kernel> Pool<'_, P, K> {
+    /// A bounded piece of work for an idle thread: unmaps what waits, or zeroes up to 64 KiB
+    /// ahead of need. `false` when there is nothing to do.
+    pub fn idle(&mut self) -> bool {
+        if self.unmap_waiting() {
+            return true;
+        }
+        let ahead = match self.ahead {
+            Some(ahead) => Some(ahead),
+            None if self.wants_zeroed() => self.begin_ahead(),
+            None => None,
+        };
+        let Some((start, class, done)) = ahead else {
+            return false;
+        };
+        let frames = u64::from(ORDERS[class].frames());
+        let now = ZERO_STEP.min(frames - done);
+        if let Some(part) = Run::new(FrameNo(start.0 + done), now) {
+            self.kernel.zero(part);
+            self.effects.zeroed_ahead += now;
+        }
+        if done + now < frames {
+            self.ahead = Some((start, class, done + now));
+            return true;
+        }
+        self.ahead = None;
+        self.ready.made_up(class);
+        if !self.ready.push(class, start) {
+            self.give_unseen(start, frames);
+        }
+        true
+    }
+
+    /// Takes the frames that are to be zeroed next.
+    fn begin_ahead(&mut self) -> Option<(FrameNo, usize, u64)> {
+        let frames = &mut self.frames;
+        self.ready.wanted().find_map(|class| {
+            let taken = match ORDERS[class] {
+                PageOrder::FRAME => frames.alloc_one(DATA),
+                order => frames.alloc_order(order, DATA),
+            };
+            taken.ok().map(|start| (start, class, 0))
+        })
+    }
+
+    /// Gives up zeroing ahead what is half done.
+    pub(super) fn stop_zeroing(&mut self) -> bool {
+        let Some((start, class, _)) = self.ahead.take() else {
+            return false;
+        };
+        self.give_unseen(start, ORDERS[class].frames().into());
+        true
+    }
+
+    /// Makes frames that were zeroed ahead ordinary free ones.
+    pub(super) fn drop_ready(&mut self) -> bool {
+        let Some((start, frames)) = self.ready.give_back() else {
+            return false;
+        };
+        self.give_unseen(start, frames);
+        true
+    }
+}
