@@ -125,23 +125,40 @@ impl<'a, P: Policy> Frames<'a, P> {
         order: PageOrder,
         owner: OwnerTag,
     ) -> Result<FrameNo, AllocError> {
-        loop {
+        match self.policy.take(order) {
+            Some(ix) => Ok(self.claim(ix, order, owner)),
+            None => self.alloc_order_zeroed(order, owner),
+        }
+    }
+
+    /// The same when only zeroed frames may be left.
+    #[cold]
+    #[inline(never)]
+    fn alloc_order_zeroed(
+        &mut self,
+        order: PageOrder,
+        owner: OwnerTag,
+    ) -> Result<FrameNo, AllocError> {
+        while self.drop_zeroed() {
             if let Some(ix) = self.policy.take(order) {
-                if Ledger::SHORT.contains(&order.get()) {
-                    self.ledger.claim_short(ix, order, owner);
-                } else if order == PageOrder::BLOCK {
-                    self.ledger.claim_block(ix, owner);
-                } else {
-                    let span = Span::at(ix, order.frames());
-                    self.ledger.change(span, Owner::Free, Owner::Tag(owner));
-                }
-                return Ok(self.window().frame(ix));
-            }
-            // Only zeroed frames may be left.
-            if !self.drop_zeroed() {
-                return Err(AllocError::NoMemory);
+                return Ok(self.claim(ix, order, owner));
             }
         }
+        Err(AllocError::NoMemory)
+    }
+
+    /// Notes that `owner` has the run of `order` at `ix`, which was free.
+    #[inline(always)]
+    fn claim(&mut self, ix: FrameIx, order: PageOrder, owner: OwnerTag) -> FrameNo {
+        if Ledger::SHORT.contains(&order.get()) {
+            self.ledger.claim_short(ix, order, owner);
+        } else if order == PageOrder::BLOCK {
+            self.ledger.claim_block(ix, owner);
+        } else {
+            let span = Span::at(ix, order.frames());
+            self.ledger.change(span, Owner::Free, Owner::Tag(owner));
+        }
+        FrameNo(self.base.0 + u64::from(ix.0))
     }
 
     /// A run as `request` says. Runs whose length is no power of two are given when an aligned run of

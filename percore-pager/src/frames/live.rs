@@ -246,6 +246,12 @@ impl<'a> Live<'a> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn take_changing(&mut self, order: PageOrder) -> Option<FrameIx> {
+        self.either(|policy| policy.take(order))
+    }
+
     fn either(&mut self, take: impl Fn(&mut OfKind<'a>) -> Option<FrameIx>) -> Option<FrameIx> {
         let (first, second) = self.both();
         take(first).or_else(|| take(second?))
@@ -265,7 +271,10 @@ unsafe impl Policy for Live<'_> {
 
     #[inline]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
-        self.either(|policy| policy.take(order))
+        if self.change.is_none() {
+            return self.old.policy.take(order);
+        }
+        self.take_changing(order)
     }
 
     fn take_within(&mut self, order: PageOrder, within: Span) -> Option<FrameIx> {
@@ -314,6 +323,9 @@ unsafe impl Policy for Live<'_> {
     }
 
     fn take_one(&mut self) -> Option<FrameIx> {
+        if self.change.is_none() {
+            return self.old.policy.take_one();
+        }
         self.either(|policy| policy.take_one())
     }
 

@@ -2,8 +2,6 @@
 //! each is a part of a word of frames' bytes, whole words of them, or a part of the block's word of
 //! chunks' bytes.
 
-use core::sync::atomic::AtomicU64;
-
 use super::super::memory::{load, store};
 use super::super::units::{FrameIx, FrameNo, OwnerTag, PageOrder};
 use super::{BLOCK, CHUNK, FREE, Ledger, chunk_shift, pattern};
@@ -35,18 +33,23 @@ impl Ledger<'_> {
             }
             return;
         }
-        let words = self.words.get(at as usize / 8..).unwrap_or_default();
+        let Some(words) = self.words.as_chunks::<8>().0.get((at / CHUNK) as usize) else {
+            return;
+        };
+        let first = at as usize / 8;
         if order < Self::WORD {
-            if let Some(word) = words.first() {
-                store(word, load(word) | own & bytes(order, at % 8 * 8));
-            }
+            let word = &words[first % 8];
+            store(word, load(word) | own & bytes(order, at % 8 * 8));
             return;
         }
-        let all = |words: &[AtomicU64]| words.iter().for_each(|word| store(word, own));
-        match order - Self::WORD {
-            0 => all(words.first_chunk::<1>().map_or(&[], |words| words)),
-            1 => all(words.first_chunk::<2>().map_or(&[], |words| words)),
-            _ => all(words.first_chunk::<4>().map_or(&[], |words| words)),
+        // One, two or four words.
+        store(&words[first % 8], own);
+        if order > Self::WORD {
+            store(&words[(first + 1) % 8], own);
+        }
+        if order > Self::WORD + 1 {
+            store(&words[(first + 2) % 8], own);
+            store(&words[(first + 3) % 8], own);
         }
     }
 

@@ -10,12 +10,14 @@ impl Tier<'_> {
         let taken = 1u32 << order;
         let line = self.line(group);
         line.iter().for_each(|word| store(word, u64::MAX));
-        if order < 6 {
-            store(&line[0], u64::MAX << taken);
-        } else {
-            line.iter()
-                .take(taken as usize / 64)
-                .for_each(|word| store(word, 0));
+        let [first, second, third, fourth, ..] = line;
+        store(first, if order < 6 { u64::MAX << taken } else { 0 });
+        if order > 6 {
+            store(second, 0);
+        }
+        if order > 7 {
+            store(third, 0);
+            store(fourth, 0);
         }
         // The largest run that is left is the other half.
         let head = BIAS + (GROUP - taken) as u16;

@@ -77,7 +77,7 @@ pub(super) enum Given {
 #[derive(Debug)]
 pub(super) struct Tier<'a> {
     /// Exactly a line for each head.
-    lines: &'a [AtomicU64],
+    lines: &'a [[AtomicU64; LINE as usize]],
     /// Atomics, read and written plainly, so that `hot_head` can be a reference to one of them.
     heads: &'a [AtomicU16],
     /// Number of the hot word, or `NO_WORD`, and of its first unit.
@@ -113,7 +113,7 @@ impl<'a> Tier<'a> {
         lines: &'a [AtomicU64],
         private: &mut &'a mut [u64],
     ) -> Option<Self> {
-        let lines = lines.get(..groups as usize * LINE as usize)?;
+        let lines = lines.as_chunks().0.get(..groups as usize)?;
         let words = carve(private, groups.div_ceil(4) as usize)?;
         let heads = &as_u16(words)[..groups as usize];
         heads
@@ -176,7 +176,7 @@ impl<'a> Tier<'a> {
     /// The line of a group.
     #[inline(always)]
     fn line(&self, group: u32) -> &'a [AtomicU64; LINE as usize] {
-        &self.lines.as_chunks().0[group as usize]
+        &self.lines[group as usize]
     }
 
     /// What the line of a group that is in holds.
@@ -188,12 +188,12 @@ impl<'a> Tier<'a> {
 
     #[inline]
     fn word(&self, index: u32) -> u64 {
-        load(&self.lines[index as usize])
+        load(&self.lines.as_flattened()[index as usize])
     }
 
     #[inline]
     fn set_word(&self, index: u32, value: u64) {
-        store(&self.lines[index as usize], value);
+        store(&self.lines.as_flattened()[index as usize], value);
     }
 
     /// Takes one unit of the hot word, if it has any and that leaves the group in its class.
@@ -266,7 +266,7 @@ impl<'a> Tier<'a> {
     fn heat(&mut self, word: u32) {
         self.hot = word;
         self.hot_unit = word * 64;
-        self.hot_line = &self.lines[word as usize];
+        self.hot_line = &self.lines.as_flattened()[word as usize];
         self.hot_head = &self.heads[(word / LINE) as usize];
     }
 
@@ -294,7 +294,11 @@ impl<'a> Tier<'a> {
         };
         // SAFETY: there is a line of LINE = GROUP / 64 words for each head (`new` sees to it,
         // and neither slice is ever replaced), and the unit's group has a head.
-        let line = unsafe { self.lines.get_unchecked((unit / 64) as usize) };
+        let line = unsafe {
+            self.lines
+                .as_flattened()
+                .get_unchecked((unit / 64) as usize)
+        };
         let word = load(line);
         let more = head.load(Relaxed).wrapping_add(1);
         if more & 63 == 0 {
@@ -315,7 +319,7 @@ impl<'a> Tier<'a> {
     fn try_give_one_to_run(&mut self, unit: u32) -> bool {
         let (head, line) = (
             &self.heads[(unit / GROUP) as usize],
-            &self.lines[(unit / 64) as usize],
+            &self.lines.as_flattened()[(unit / 64) as usize],
         );
         let bit = unit % 64;
         let word = load(line);

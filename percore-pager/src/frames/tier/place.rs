@@ -34,7 +34,7 @@ impl<'a> Tier<'a> {
                 most
             } else if order == most {
                 runs.largest_but(order, place)
-            } else if runs.has_other(most, place) {
+            } else if runs.several(most) {
                 most
             } else {
                 // The other half of the broken run is free still.
@@ -120,7 +120,8 @@ impl<'a> Tier<'a> {
     #[inline(always)]
     fn words(&self, unit: u32, order: u32) -> &'a [AtomicU64] {
         let first = unit as usize / 64;
-        let words = self.lines.get(first..first + (1 << (order - 6)));
+        let words = self.lines.as_flattened();
+        let words = words.get(first..first + (1 << (order - 6)));
         words.unwrap_or_default()
     }
 

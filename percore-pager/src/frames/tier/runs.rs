@@ -81,7 +81,15 @@ impl Runs {
     /// Whether there is a run of `order` (1..=8).
     #[inline]
     pub(super) fn any(&self, order: u32) -> bool {
-        self.words(order).0.iter().any(|word| *word != 0)
+        if let Some(runs) = self.rest.get(order.wrapping_sub(3) as usize) {
+            return *runs != 0;
+        }
+        let [a, b, c, d] = self.twos;
+        if order == 2 {
+            self.fours[0] | self.fours[1] != 0
+        } else {
+            a | b | c | d != 0
+        }
     }
 
     /// Bit n: word n is all free.
@@ -133,29 +141,20 @@ impl Runs {
         u32::from(twos[0] | twos[1] | twos[2] | twos[3] != 0)
     }
 
-    /// Whether there is a run of `order` (1..=8) other than the one around `unit`.
+    /// Whether there are several runs of `order` (1..=8), if there is one.
     #[inline(always)]
-    pub(super) fn has_other(&self, order: u32, unit: u32) -> bool {
-        let word = unit / 64;
-        if order < 6 {
-            return self.largest_but(order, unit) >= order;
+    pub(super) fn several(&self, order: u32) -> bool {
+        let more = |word: u64| word & word.wrapping_sub(1);
+        if let Some(runs) = self.rest.get(order.wrapping_sub(3) as usize) {
+            return more(*runs) != 0;
         }
-        // From here on the bits are those of words.
-        let low = order - 6;
-        self.rest[order as usize % 9 - 3] & !(1 << ((word >> low) << low)) != 0
-    }
-
-    /// Where the runs of `order` (1..=8) are, and how many words share one.
-    #[inline(always)]
-    fn words(&self, order: u32) -> (&[u64], u32) {
-        match order {
-            1 => (&self.twos, 2),
-            2 => (&self.fours, 4),
-            _ => {
-                let one = self.rest.get(order as usize - 3);
-                (one.map_or(&[], core::slice::from_ref), 8)
-            }
+        // Words of which two have the same bit set have several runs too.
+        if order == 2 {
+            let [a, b] = self.fours;
+            return more(a | b) | a & b != 0;
         }
+        let [a, b, c, d] = self.twos;
+        more(a | b | c | d) | a & b | c & d | (a | b) & (c | d) != 0
     }
 
     /// A run of `order` (1..=8): its first unit in the line.
@@ -166,11 +165,16 @@ impl Runs {
             // The word's number is in the low bits, and moves to where words are counted.
             return (*runs != 0).then_some(at % 8 * 64 + (at & !7));
         }
-        let (words, lanes) = self.words(order);
-        let number = words.iter().position(|word| *word != 0)?;
-        let at = words[number].trailing_zeros();
-        let lane = at % lanes;
-        Some((number as u32 * lanes + lane) * 64 + (at - lane))
+        if order == 2 {
+            let [low, high] = self.fours;
+            let second = u32::from(low == 0);
+            let runs = if low == 0 { high } else { low };
+            let at = runs.trailing_zeros();
+            return (runs != 0).then_some((second * 4 + at % 4) * 64 + (at & !3));
+        }
+        let number = self.twos.iter().position(|word| *word != 0)?;
+        let at = self.twos[number].trailing_zeros();
+        Some((number as u32 * 2 + at % 2) * 64 + (at & !1))
     }
 }
 
@@ -206,10 +210,9 @@ mod tests {
                 assert_eq!(first.is_some(), some, "{words:x?} {order}");
                 if let Some(start) = first {
                     assert!(start % (1 << order) == 0 && is_run(start, order));
-                    let but = start + random() as u32 % (1 << order);
                     let others =
                         (0..512 >> order).any(|n| n != start >> order && is_run(n << order, order));
-                    assert_eq!(runs.has_other(order, but), others, "{words:x?} {order}");
+                    assert_eq!(runs.several(order), others, "{words:x?} {order}");
                     assert!(
                         runs.any(order) && (order < 6 || Runs::any_of_words(runs.full(), order))
                     );

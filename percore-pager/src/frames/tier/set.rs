@@ -182,7 +182,20 @@ impl<'a> Sets<'a> {
             return None;
         }
         let set = (number - 1 + rest.trailing_zeros()) as usize % SETS;
-        Some(self.descend(set, self.depth, 0))
+        // Written out, as `relist`.
+        let lowest = |start: u32, at: u32| {
+            let row = self.rows.get((start + at) as usize)?;
+            Some(at * 64 + row[set].trailing_zeros())
+        };
+        let [_, second, third] = self.starts;
+        let mut at = 0;
+        if third != NO_LEVEL {
+            at = lowest(third, at)?;
+        }
+        if second != NO_LEVEL {
+            at = lowest(second, at)?;
+        }
+        lowest(0, at)
     }
 
     fn word(&self, set: usize, level: u32, at: u32) -> u64 {
@@ -190,7 +203,6 @@ impl<'a> Sets<'a> {
     }
 
     /// The smallest number of a set below word `at` of `level`, which is not zero there.
-    #[inline]
     fn descend(&self, set: usize, level: u32, at: u32) -> u32 {
         let levels = self.starts.iter().take(level as usize).rev();
         levels.fold(at, |at, start| {
