@@ -9,6 +9,9 @@ use crate::state::State;
 /// More spaces than this are flushed by flushing everything.
 const FLUSH_SPACES: usize = 4;
 
+/// Microseconds from one timer tick to the next, as the kernel is usually built.
+const TICK_US: u64 = 1000;
+
 /// Address spaces whose TLB entries became wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Flush {
@@ -24,6 +27,15 @@ impl Flush {
 }
 
 impl State {
+    /// An idle CPU has its last space loaded until its next timer tick.
+    fn leave_idle(&mut self, cpu: u32) {
+        let (now, tick) = (self.now(), TICK_US * self.cost.mhz);
+        let c = &mut self.cpus[cpu as usize];
+        if c.is_idle() && now >= c.clock.saturating_add(tick) {
+            c.space = None;
+        }
+    }
+
     /// Makes the TLBs forget: here at once, on other CPUs by an interrupt each that is waited for.
     pub fn flush(&mut self, flush: Flush) {
         if flush.spaces.is_empty() {
@@ -42,6 +54,7 @@ impl State {
             if cpus[cpu as usize / 64] >> (cpu % 64) & 1 == 0 {
                 continue;
             }
+            self.leave_idle(cpu);
             if cpu == self.cpu {
                 self.charge(self.cost.tlb_flush);
                 self.count().flush_local += 1;

@@ -9,7 +9,8 @@ use l4_sys::item::{self, Caching, ITEM_MAP, SendItem};
 use l4_sys::ops::{scheduler, sigma0, task, thread, varg};
 use l4_sys::utcb::UTCB_SIZE;
 use l4_sys::{
-    CapIdx, CapRights, Fpage, IpcError, MemRights, MsgTag, Timeouts, UtcbRef, proto, syscall,
+    CapIdx, CapRights, Fpage, IpcError, MemRights, MsgTag, Timeout, Timeouts, UtcbRef, proto,
+    syscall,
 };
 
 /// Rounds of each window.
@@ -251,10 +252,13 @@ fn probe() -> Result<(), i64> {
 }
 
 fn round(stage: &impl Stage, n: u64, counted: bool) -> Result<(), i64> {
-    let window = |open: bool| match (counted, open) {
-        (false, _) => {}
-        (true, true) => stage.open(),
-        (true, false) => stage.close(),
+    let window = |open: bool| {
+        rest();
+        match (counted, open) {
+            (false, _) => {}
+            (true, true) => stage.open(),
+            (true, false) => stage.close(),
+        }
     };
     window(true);
     for _ in 0..n {
@@ -290,6 +294,14 @@ fn round(stage: &impl Stage, n: u64, counted: bool) -> Result<(), i64> {
     window(false);
     turn(SLOTS_OFF)?;
     Ok(())
+}
+
+/// Sleeps for more than a timer tick, so that the other CPU is through with what it was asked before a
+/// window begins or ends: its last interrupt is in the window then, however fast the CPUs run, and
+/// when it is idle it has left the space.
+fn rest() {
+    let ms = Timeouts::new(Timeout::NEVER, Timeout::from_us(3000));
+    let _ = invoke_within(CapIdx::INVALID, syscall::RECV, 0, &[], &[], ms);
 }
 
 /// Turns the server's use of its slot on or off. It answers and waits in two steps then, and may do
