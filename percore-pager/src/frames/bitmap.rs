@@ -46,7 +46,7 @@ unsafe impl Policy for Bitmap<'_> {
         self.0.window()
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         self.0.take(order)
     }

@@ -228,16 +228,28 @@ impl<'a> Pyramid<'a> {
     }
 
     /// Takes an aligned run of `order`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
         let order = order.get();
-        if order < GROUP_ORDER {
-            if let Some(frame) = self.frames.take(order) {
-                return Some(FrameIx(frame));
-            }
-            let block = self.take_block()?;
-            return Some(FrameIx(self.open_taking(block, order)));
+        if order >= GROUP_ORDER {
+            return self.take_blocks(order);
         }
+        match self.frames.take(order) {
+            Some(frame) => Some(FrameIx(frame)),
+            None => self.take_of_block(order),
+        }
+    }
+
+    /// Takes a run of `order` (0..=8) from a block that is whole.
+    #[inline(never)]
+    fn take_of_block(&mut self, order: u32) -> Option<FrameIx> {
+        let block = self.take_block()?;
+        Some(FrameIx(self.open_taking(block, order)))
+    }
+
+    /// Takes a run of `order` (9..=18).
+    #[inline(never)]
+    fn take_blocks(&mut self, order: u32) -> Option<FrameIx> {
         if order < 2 * GROUP_ORDER
             && let Some(unit) = self.blocks.take(order - GROUP_ORDER)
         {
