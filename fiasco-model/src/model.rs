@@ -130,9 +130,7 @@ impl Model {
         let mut st = self.engine.state.borrow_mut();
         self.root = Some(st.boot(entries));
         self.baseline = caps(&st);
-        if let Some(n) = self.fail_alloc {
-            st.quotas.fail_at = st.quotas.allocations() + n;
-        }
+        st.quotas.fail_after(self.fail_alloc);
     }
 
     /// Runs until nothing can run, a program calls [`crate::user::stop`], or `bound` steps (system

@@ -3,7 +3,7 @@
 //! Every factory has a limit that is part of its parent's. All of them draw from the kernel heap,
 //! whose size is the machine's. Sizes are this model's (listed below): they have the order of the
 //! kernel's own, so that exhaustion happens at about the same load, but they are not its exact
-//! numbers. The n-th allocation can be made to fail ([`Quotas::fail_at`]).
+//! numbers. The n-th allocation can be made to fail ([`Quotas::fail_after`]).
 
 /// Index of a quota; quotas live as long as the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ pub(crate) struct Quotas {
     heap_peak: u64,
     allocations: u64,
     /// The allocation with this number fails (counted from 1), then none; 0 for never.
-    pub fail_at: u64,
+    fail_at: u64,
 }
 
 impl Quotas {
@@ -138,8 +138,8 @@ impl Quotas {
         (self.heap_used, self.heap_peak)
     }
 
-    /// Allocations tried so far.
-    pub fn allocations(&self) -> u64 {
-        self.allocations
+    /// From now on the allocation with the number `n`, counted from 1, fails.
+    pub fn fail_after(&mut self, n: Option<u64>) {
+        self.fail_at = n.map_or(0, |n| self.allocations + n);
     }
 }

@@ -13,6 +13,7 @@ use crate::virt::End;
 /// has no meaning here; the seed is that of deaths, but when each comes is the host's.
 pub struct ThreadModel {
     shared: Shared,
+    fail_alloc: Option<u64>,
 }
 
 impl ThreadModel {
@@ -23,6 +24,7 @@ impl ThreadModel {
     pub fn new(o: &Options) -> Result<Self, SetupError> {
         Ok(ThreadModel {
             shared: Shared::new(new_state(o, true)?, o.seed),
+            fail_alloc: o.fail_alloc,
         })
     }
 
@@ -36,6 +38,7 @@ impl ThreadModel {
         let a = st.add_entry(Box::new(move |_| sigma0(boot::KIP)));
         let b = st.add_entry(Box::new(move |_| root(boot::KIP)));
         st.boot([a, b]);
+        st.quotas.fail_after(self.fail_alloc);
     }
 
     /// Runs until nothing can run, a program calls [`crate::user::stop`], or about `bound` steps

@@ -400,3 +400,27 @@ fn kernel_memory_comes_back_when_tasks_go() {
     };
     assert_eq!(used(2), used(40));
 }
+
+#[test]
+fn a_thousand_cpus_run_a_program_each() {
+    let o = Options {
+        costs: Costs::unit(),
+        ..Options::new(Machine::uniform(32, 32, 64))
+    };
+    let (m, got) = run(&o, |r: Report<u32>| {
+        for cpu in 0..1024 {
+            let p = kit::Program {
+                slot: CapIdx::from_slot(0x100 + u64::from(cpu) * 2),
+                cpu,
+                prio: 2,
+                pager: None,
+            };
+            let r = r.clone();
+            p.start(&[], move || r.add(user::cpu())).unwrap();
+        }
+    });
+    let mut cpus = got;
+    cpus.sort_unstable();
+    assert!(cpus.into_iter().eq(0..1024));
+    m.check().unwrap();
+}

@@ -168,3 +168,29 @@ fn clients_die_at_any_of_their_steps_and_the_others_are_served() {
     let left = m.objects("task").len();
     assert!(left < 2 + 24 - 4, "{left} tasks are left");
 }
+
+#[test]
+fn kernel_memory_fails_at_the_chosen_allocation_on_real_threads_too() {
+    let first = |n: Option<u64>| {
+        let results = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let r = results.clone();
+        let o = Options {
+            fail_alloc: n,
+            ..options(2)
+        };
+        let mut m = ThreadModel::new(&o).unwrap();
+        m.boot(common::sigma0, move |_| {
+            for i in 0..3 {
+                let slot = CapIdx::from_slot(0x100 + i);
+                r.lock().unwrap().push(kit::create_irq(slot).label());
+            }
+            kit::sleep();
+        });
+        assert_eq!(m.run(u64::MAX), End::Quiet);
+        m.check().unwrap();
+        let got = results.lock().unwrap().clone();
+        got
+    };
+    assert_eq!(first(None), [0, 0, 0]);
+    assert_eq!(first(Some(1)), [-12, 0, 0]);
+}
