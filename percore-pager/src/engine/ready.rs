@@ -233,7 +233,7 @@ impl Ready {
         // Runs are what faults mostly take; then single frames, then blocks.
         let mut order = [1, 0, 2];
         let missed = self.missed;
-        order.sort_by_key(|class: &usize| core::cmp::Reverse(missed[*class]));
+        order.sort_unstable_by_key(|class: &usize| core::cmp::Reverse(missed[*class]));
         let room: [bool; CLASSES] = core::array::from_fn(|c| self.used[c] < self.depth[c]);
         order.into_iter().filter(move |class| room[*class])
     }

@@ -146,8 +146,7 @@ fn alone<P: Policy, K: Kernel>(
             Page::Empty => {}
         }
     }
-    let brought = populate::sparse(pool, ds, slot, word, page)?;
-    Some((brought.frame(), brought.work()))
+    populate::sparse(pool, ds, slot, word, page)
 }
 
 /// The same as [`map`] when the checks are done.

@@ -109,8 +109,7 @@ impl Ds {
 }
 
 /// The short way of [`bring`]: a page that is brought alone, as [`bring_once`] would, from a frame that
-/// is at hand, into a group of which there is nothing or a table. Gives the frame and how many were
-/// zeroed. `None`, and nothing has changed, when it is anything else. `slot` has the word `word`.
+/// is at hand. Gives it and how many frames were zeroed. `None`, and nothing has changed, when it is anything else. `slot` has the word `word`.
 #[inline(always)]
 pub(super) fn sparse<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
@@ -118,13 +117,21 @@ pub(super) fn sparse<P: Policy, K: Kernel>(
     slot: Slot,
     word: u64,
     page: u64,
-) -> Option<Brought> {
+) -> Option<(FrameNo, u64)> {
     let arena = pool.arena_mut();
     let it = arena.get(ds);
     let n = (page % GROUP) as u32;
     let quick = it.quick;
     let table = match Group::from_word(word) {
-        Group::Run { .. } => return None,
+        Group::Run { kept, used, .. } => {
+            let near = u32::from(used) << 1 >> n & 0b101 != 0;
+            let alone =
+                quick == ALONE && page != it.next_page && !near && !beside(arena, it, slot, page)?;
+            if kept >> n & 1 != 0 || !alone && quick != ALWAYS_ALONE {
+                return None;
+            }
+            return one_more(pool, ds, slot, page);
+        }
         Group::Table(table) => {
             if quick == 0 || arena.get(table)[n as usize] != 0 {
                 return None;
@@ -159,8 +166,31 @@ pub(super) fn sparse<P: Policy, K: Kernel>(
     let it = arena.get_mut(ds);
     it.pages += 1;
     it.next_page = page + 1;
+    if zeroed {
+        return Some((frame, 0));
+    }
+    Some((frame, zero(pool, frame, 1).into()))
+}
+
+/// The rest of [`sparse`] for a page that is to be one more of a group's run, or no part of it.
+#[inline(never)]
+fn one_more<P: Policy, K: Kernel>(
+    pool: &mut Pool<'_, P, K>,
+    ds: Ref<Ds>,
+    slot: Slot,
+    page: u64,
+) -> Option<(FrameNo, u64)> {
+    let (frame, zeroed) = page::own_frame(pool, ds).ok()?;
+    if page::put_own(pool, ds, slot, (page % GROUP) as u32, frame).is_err() {
+        page::take_back(pool, ds, frame);
+        return None;
+    }
+    let it = pool.arena_mut().get_mut(ds);
+    it.pages += 1;
+    it.next_page = page + 1;
+    it.grow = 0;
     let work = if zeroed { 0 } else { zero(pool, frame, 1) };
-    Some(Brought::new(frame, work, true))
+    Some((frame, work.into()))
 }
 
 /// Whether the page before or behind is there, of whose group there is nothing. `None` when it takes

@@ -150,9 +150,7 @@ fn new_node<S: Store>(
     words: usize,
 ) -> Result<Node, NoMemory> {
     let node = slabs::take(mem, account, words * 8)?;
-    for index in 0..words {
-        mem.arena_mut().set_word(node, index, 0);
-    }
+    mem.arena_mut().set_words(node, (0, words), 0, 0);
     Ok(node)
 }
 
