@@ -71,6 +71,8 @@ counters! {
     asked,
     /// Frames given to other cores.
     given,
+    /// Frames of ended dataspaces that went to their own client's next one without an unmap.
+    recycled,
 }
 
 impl Counters {

@@ -244,3 +244,63 @@ pub fn conserved(rig: &mut Rig, cap: Cap) {
 
 /// First frame that the engine may have.
 pub const FIRST: u64 = BASE + 1;
+
+pub fn set(rig: &mut Rig, cap: Cap, parameter: u32, value: u64) -> Result<u64, Errno> {
+    let request = request::Set {
+        head: head(Op::Set),
+        parameter,
+        zero: 0,
+        value,
+    };
+    ask::<_, reply::Set>(rig, cap, &request).map(|set| set.before)
+}
+
+pub fn say(rig: &mut Rig, cap: Cap, set: u32, clear: u32) -> Result<u32, Errno> {
+    let request = request::State {
+        head: head(Op::State),
+        set,
+        clear,
+    };
+    ask::<_, reply::State>(rig, cap, &request).map(|state| state.flags)
+}
+
+pub fn owner(rig: &mut Rig, cap: Cap, address: u64, search: bool) -> Result<reply::Owner, Errno> {
+    let request = request::Owner {
+        head: head(Op::Owner),
+        address,
+        flags: u32::from(search),
+        zero: 0,
+    };
+    ask(rig, cap, &request)
+}
+
+pub fn reserve(rig: &mut Rig, cap: Cap, order: u32, count: u32) -> Result<u32, Errno> {
+    let request = request::Reserve {
+        head: head(Op::Reserve),
+        order,
+        count,
+    };
+    ask::<_, reply::Reserve>(rig, cap, &request).map(|reserve| reserve.have)
+}
+
+pub fn list(rig: &mut Rig, cap: Cap) -> Vec<reply::Run> {
+    let mut all = vec![];
+    let mut from = 0;
+    loop {
+        let request = request::Runs {
+            head: head(Op::Runs),
+            from,
+            zero: 0,
+        };
+        let reply = rig.call(cap, api::PROTOCOL, &words(&request), &[]);
+        assert_eq!(reply.words.len(), 1 + 2 * reply.label as usize);
+        let mut whole = reply.clone();
+        whole.words.resize(61, 0);
+        let part: reply::Runs = parse(&whole).expect("S");
+        all.extend_from_slice(&part.runs[..reply.label as usize]);
+        from = part.next;
+        if from == 0 {
+            return all;
+        }
+    }
+}

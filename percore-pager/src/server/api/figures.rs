@@ -50,7 +50,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         let memory = reply::Memory {
             present: frames.present_frames().into(),
             free: uses.free,
-            zeroed: frames.zeroed_frames().into(),
+            zeroed: self.pool.zeroed_frames(),
             held: uses.held,
             used: uses.data - uses.kept,
             kept: uses.kept,
@@ -100,6 +100,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             policies: api.policies,
             asked: 0,
             given: 0,
+            recycled: pool.recycled,
         }
     }
 

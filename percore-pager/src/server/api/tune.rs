@@ -2,8 +2,10 @@
 
 use l4_sys::{Errno, MsgTag, UtcbRef};
 
-use crate::api::{self, flag, parameter, policy, reply, request};
+use crate::api::{self, NONE, flag, parameter, policy, reply, request};
+use crate::engine::Store;
 use crate::engine::pool::{Refused, Switching};
+use crate::engine::quota::Reach;
 use crate::frames::{CacheShape, Kind, Reshape};
 use crate::server::core::Core;
 use crate::server::parked::Step;
@@ -66,10 +68,13 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     }
 
     pub(super) fn flags_of(&self, asker: Asker) -> u32 {
-        match asker {
-            Asker::Factory(label, ..) if self.objects.is_sealed(label) => flag::SEALED,
-            _ => 0,
-        }
+        let Asker::Factory(label, account, _) = asker else {
+            return 0;
+        };
+        let private = self.pool.arena().get(account).is_private();
+        let shares = if private { flag::SHARES_NOTHING } else { 0 };
+        let sealed = self.objects.is_sealed(label);
+        shares | if sealed { flag::SEALED } else { 0 }
     }
 
     /// All values, by number.
@@ -107,7 +112,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         let before = self.values();
         let before = before.get(it.parameter as usize);
         let before = *before.ok_or(Errno::Inval)?;
-        let most = 9;
+        let most = u64::from(Reach::MAX);
         let tuning = &mut self.pool.tuning;
         let mut cache = None;
         match it.parameter {
@@ -157,9 +162,24 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         utcb: UtcbRef,
     ) -> Result<MsgTag, Errno> {
         let (_, account) = asker.factory()?;
-        let _ = (account, it, utcb);
-        // The engine knows one measure for all accounts so far.
-        Err(Errno::NoSys)
+        let wanted = match (it.first, it.least, it.most) {
+            (NONE, NONE, NONE) => None,
+            (first, least, most) => {
+                let narrow = |value: u32| narrow(value.into(), Reach::MAX.into());
+                let reach = Reach::new(narrow(first)?, narrow(least)?, narrow(most)?);
+                Some(reach.ok_or(Errno::Range)?)
+            }
+        };
+        let before = self.pool.arena().get(account).reach();
+        let number = |part: fn(Reach) -> u8| before.map_or(NONE, |reach| part(reach).into());
+        let reply = reply::Reach {
+            first: number(Reach::start),
+            least: number(Reach::least),
+            most: number(Reach::most),
+            zero: 0,
+        };
+        self.pool.arena_mut().get_mut(account).set_reach(wanted);
+        Ok(answer(utcb, 0, &reply))
     }
 
     pub(super) fn state(
@@ -168,7 +188,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         it: &request::State,
         utcb: UtcbRef,
     ) -> Result<MsgTag, Errno> {
-        let (label, _) = asker.factory()?;
+        let (label, account) = asker.factory()?;
         const ALL: u32 = flag::SHARES_NOTHING | flag::SEALED;
         if (it.set | it.clear) & !ALL != 0 || it.set & it.clear != 0 {
             return Err(Errno::Inval);
@@ -176,9 +196,11 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         if it.clear & flag::SEALED != 0 {
             return Err(Errno::Perm);
         }
-        // The engine does not recycle frames yet.
-        if (it.set | it.clear) & flag::SHARES_NOTHING != 0 {
-            return Err(Errno::NoSys);
+        if it.set & flag::SHARES_NOTHING != 0 && !self.pool.set_private(account) {
+            return Err(Errno::Perm);
+        }
+        if it.clear & flag::SHARES_NOTHING != 0 {
+            self.pool.end_private(account);
         }
         if it.set & flag::SEALED != 0 {
             self.objects.seal(label);
