@@ -6,10 +6,8 @@ mod server_support;
 
 use l4_sys::{CapRights, Errno, proto};
 use l4re_rs::varg::Arg;
-use machine::{PAGE, foreign_byte};
-use percore_pager::engine::kernel::Place;
-use percore_pager::frames::FrameNo;
-use server_support::{Cap, Item, Manner, Outcome, Rig};
+use machine::PAGE;
+use server_support::{Cap, Item, Outcome, Rig};
 
 const RW: u64 = 6;
 

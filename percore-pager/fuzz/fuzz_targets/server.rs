@@ -1,4 +1,5 @@
-//! Fuzz target: any bytes are messages of clients to a pager thread, through every dispatcher.
+//! Fuzz target: any bytes are messages of clients to a pager thread, through every dispatcher: clients that share
+//! nothing, and clients that share objects beside a model.
 #![no_main]
 
 #[path = "../../tests/engine_support/machine.rs"]
@@ -6,4 +7,7 @@ mod machine;
 #[path = "../../tests/server_support/mod.rs"]
 mod server_support;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| server_support::isolation::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    server_support::isolation::run(input);
+    server_support::traces::run(input);
+});

@@ -3,9 +3,13 @@
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
+pub mod answers;
 pub mod cases;
 pub mod isolation;
+pub mod model;
 pub mod ops;
+pub mod steps;
+pub mod traces;
 pub mod world;
 
 use std::collections::BTreeMap;
