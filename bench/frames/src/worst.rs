@@ -102,7 +102,9 @@ pub fn worst<A: Arm>(steps: u32, huge: bool) -> (u64, usize) {
     step::install();
     // What the harness takes, as for the other scenarios: the same with an arm that does nothing.
     let mut nothing = u64::MAX;
-    trace::<Nothing>(HARNESS, huge, |_, call| nothing = nothing.min(step::count(call)));
+    trace::<Nothing>(HARNESS, huge, |_, call| {
+        nothing = nothing.min(step::count(call))
+    });
     let mut most = 0;
     trace::<A>(steps, huge, |number, call| {
         if chosen[number] {

@@ -7,7 +7,7 @@
 //! * Nothing depends on how many frames are free or taken: see [`tier`](super::tier).
 //!
 //! It wins wherever single frames and 2 MiB blocks are mixed; it has the lowest book-keeping
-//! (0.133 bytes a frame). It has no advantage when all requests have one order above 0: there
+//! (0.134 bytes a frame). It has no advantage when all requests have one order above 0: there
 //! `Slab` keeps less in a block's line to look at.
 
 use super::kind::Kind;

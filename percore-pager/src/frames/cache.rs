@@ -235,7 +235,8 @@ impl<P: Policy> Cached<P> {
     #[cold]
     #[inline(never)]
     fn take_emptied(&mut self, order: PageOrder) -> Option<FrameIx> {
-        if !self.flush_all() {
+        let all = self.policy.free_frames() + self.filled();
+        if all < order.frames() || !self.flush_all() {
             return None;
         }
         self.policy.take(order)
