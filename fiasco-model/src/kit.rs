@@ -245,6 +245,14 @@ pub fn give(to: CapIdx, cap: CapIdx, slot: CapIdx, rights: CapRights) -> MsgTag 
     map_into(to, slot.raw(), Fpage::obj(cap, 0, rights))
 }
 
+/// Maps a gate into the task `to` as its server has it: with the gate's own operations, such as
+/// binding a thread.
+pub fn give_to_server(to: CapIdx, gate: CapIdx, slot: CapIdx) -> MsgTag {
+    const OWN_OPERATIONS: u64 = 0xe0;
+    let base = slot.raw() | OWN_OPERATIONS;
+    map_into(to, base, Fpage::obj(gate, 0, CapRights::RWSD))
+}
+
 /// Whether a slot of the caller's task holds a capability.
 #[must_use]
 pub fn is_valid(cap: CapIdx) -> bool {

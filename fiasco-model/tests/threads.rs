@@ -188,8 +188,7 @@ fn kernel_memory_fails_at_the_chosen_allocation_on_real_threads_too() {
         });
         assert_eq!(m.run(u64::MAX), End::Quiet);
         m.check().unwrap();
-        let got = results.lock().unwrap().clone();
-        got
+        std::mem::take(&mut *results.lock().unwrap())
     };
     assert_eq!(first(None), [0, 0, 0]);
     assert_eq!(first(Some(1)), [-12, 0, 0]);
