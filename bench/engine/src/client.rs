@@ -51,7 +51,7 @@ impl Client {
     pub fn new(m: &mut Machine, path: Path, object: Label, bytes: u64) -> Self {
         let (label, first) = match path {
             Path::Map => (object, 0),
-            Path::Fault => (m.map(object, REGIONS, bytes), (REGIONS / 3 << 30) / PAGE),
+            Path::Fault => (m.map(object, REGIONS, bytes), ((REGIONS / 3) << 30) / PAGE),
         };
         Client {
             path,
@@ -92,7 +92,7 @@ impl Client {
         let at = answer.words();
         let (base, shown) = (m.utcb.mr(at), Fpage(m.utcb.mr(at + 1)));
         let pages = 1u64 << (shown.order() - 12);
-        let first = (base / PAGE & !(pages - 1)).wrapping_sub(self.first);
+        let first = ((base / PAGE) & !(pages - 1)).wrapping_sub(self.first);
         let mut found = false;
         for n in 0..pages {
             let shown = first.wrapping_add(n);

@@ -109,7 +109,8 @@ impl Ds {
 }
 
 /// The short way of [`bring`]: a page that is brought alone, as [`bring_once`] would, from a frame that
-/// is at hand. Gives it and how many frames were zeroed. `None`, and nothing has changed, when it is anything else. `slot` has the word `word`.
+/// is at hand. Gives it and how many frames were zeroed. `None`, and nothing has changed, when it is
+/// anything else. `slot` has the word `word`.
 #[inline(always)]
 pub(super) fn sparse<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
