@@ -12,37 +12,15 @@
 //! small depth bounds that. The stack is a part of the value (1 KiB) and not of the caller's
 //! memory: an address and a bound less to load on the path that is there to be short.
 
+mod shape;
+
+pub use shape::CacheShape;
+
 use super::kind::Kind;
 use super::policy::{Policy, Want};
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
 use super::window::Window;
-
-/// Size of a cache. A depth of 0 turns it off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheShape {
-    /// Most frames held. Bounds the work of a request that has to empty the cache.
-    pub depth: u8,
-    /// Frames moved from or to the policy at a time, at least 1 and at most the depth.
-    pub batch: u8,
-    /// Most 2 MiB blocks held, at most 4.
-    pub blocks: u8,
-}
-
-impl CacheShape {
-    /// No cache.
-    pub const OFF: CacheShape = CacheShape {
-        depth: 0,
-        batch: 1,
-        blocks: 0,
-    };
-    /// Two blocks, and 64 KiB worth of frames, a quarter of them moved at a time.
-    pub const DEFAULT: CacheShape = CacheShape {
-        depth: 16,
-        batch: 4,
-        blocks: 2,
-    };
-}
 
 /// One more than any depth.
 const CELLS: usize = u8::MAX as usize + 1;

@@ -9,12 +9,13 @@
 //! * 0 is free, 1..=253 an owner, 254 held (taken to be zeroed), 255 not there.
 //! * A policy or a cache above it has exactly the frames that are free here, except those that wait
 //!   zeroed.
-//! * A block is not there if and only if its byte says so. Then its line is [`NOWHERE`], and the
+//! * A block is not there if and only if its byte says so. Then its line leads [nowhere](line), and the
 //!   frames' bytes are never looked at: they may be another allocator's.
 //!
 //! The frames' bytes are the shared part (see [`memory`](super::memory)): bytes of a block that is
 //! handed over are all zero. The rest is private.
 
+mod line;
 mod part;
 mod short;
 
@@ -23,6 +24,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use super::memory::{Memory, Need, as_u8, carve};
 use super::units::{FrameIx, FrameNo, OwnerTag, Span};
 use super::window::Window;
+use line::Line;
 
 const FREE: u8 = 0;
 const HELD: u8 = 254;
@@ -63,38 +65,6 @@ impl Owner {
             Owner::Held => HELD,
             Owner::Tag(tag) => tag.get(),
         }
-    }
-}
-
-/// Where the owner bytes of a block's frames are: this address plus a frame's index.
-///
-/// A block that is there has its bytes in the shared part. So that a free of a single frame need
-/// not ask whether its block is there, one that is not has its bytes in [`NOWHERE`], which says
-/// that nobody has them.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-struct Line(*const AtomicU8);
-
-/// Bytes of blocks that are not there. Never written.
-static NOWHERE: [AtomicU64; BLOCK as usize / 8] = [const { AtomicU64::new(0) }; BLOCK as usize / 8];
-
-// SAFETY: it is the address of atomics, all of which can be used from any thread.
-unsafe impl Send for Line {}
-// SAFETY: as above.
-unsafe impl Sync for Line {}
-
-impl Line {
-    fn nowhere(block: usize) -> Self {
-        let bytes: *const AtomicU8 = NOWHERE.as_ptr().cast();
-        Line(bytes.wrapping_sub(block * BLOCK as usize))
-    }
-
-    /// `words` as lines.
-    fn carve(words: &mut [u64]) -> &mut [Line] {
-        const { assert!(size_of::<Line>() == 8 && align_of::<Line>() == 8) };
-        // SAFETY: a line has the size and alignment of a word and is valid with any bits, and the
-        // exclusive borrow is passed on.
-        unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
     }
 }
 

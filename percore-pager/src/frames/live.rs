@@ -18,7 +18,7 @@
 //! change is under way a request for a run that reaches across `low` or `high` may be refused
 //! although all its frames are free; requests for single frames never are.
 
-use core::sync::atomic::AtomicU64;
+mod seat;
 
 use super::allocator::Frames;
 use super::cache::{CacheShape, Cached};
@@ -29,6 +29,7 @@ use super::policy::{Policy, Want};
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
 use super::window::Window;
+use seat::Seat;
 
 /// The longest run moved by a step: 1 GiB.
 const STEP: u32 = Window::GROUP;
@@ -45,51 +46,6 @@ pub enum Progress<'a> {
     Finished(Memory<'a>),
     /// The old policy is in use alone again. This was the new one's memory.
     Abandoned(Memory<'a>),
-}
-
-/// Where a policy's memory came from, so that it can be given back.
-#[derive(Debug)]
-struct Origin<'a> {
-    shared: &'a [AtomicU64],
-    private: *mut u64,
-    words: usize,
-}
-
-// SAFETY: the pointer stands for the exclusive borrow it was made from, which could be sent.
-unsafe impl Send for Origin<'_> {}
-
-#[derive(Debug)]
-struct Seat<'a> {
-    policy: OfKind<'a>,
-    origin: Origin<'a>,
-}
-
-impl<'a> Seat<'a> {
-    fn new(kind: Kind, window: Window, memory: Memory<'a>) -> Option<Self> {
-        let Memory { shared, private } = memory;
-        let origin = Origin {
-            shared,
-            private: private.as_mut_ptr(),
-            words: private.len(),
-        };
-        // SAFETY: this is `private`, from the very pointer that `origin` keeps, which is not
-        // used before the policy made of it is gone.
-        let private = unsafe { core::slice::from_raw_parts_mut(origin.private, origin.words) };
-        let policy = OfKind::new(kind, window, Memory { shared, private })?;
-        Some(Seat { policy, origin })
-    }
-
-    fn into_memory(self) -> Memory<'a> {
-        let Seat { policy, origin } = self;
-        drop(policy);
-        // SAFETY: the words were borrowed exclusively for 'a to make the policy, nothing but the
-        // policy had references to them (policies hand none out), and it was just dropped.
-        let private = unsafe { core::slice::from_raw_parts_mut(origin.private, origin.words) };
-        Memory {
-            shared: origin.shared,
-            private,
-        }
-    }
 }
 
 #[derive(Debug)]

@@ -36,6 +36,7 @@ pub mod bitset;
 pub mod buddy;
 pub mod cache;
 pub mod error;
+mod free;
 pub mod kind;
 pub mod ledger;
 pub mod live;

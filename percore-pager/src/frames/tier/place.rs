@@ -10,12 +10,18 @@ use super::{GROUP, GROUP_ORDER, Given, LINE, Tier, bucket, largest};
 impl<'a> Tier<'a> {
     /// Takes an aligned run of `order` (0..=8) from the groups that are in: of the fullest group
     /// for single units, else of one whose largest run is the smallest that will do.
-    #[inline(never)]
+    #[inline(always)]
     pub(in super::super) fn take(&mut self, order: u32) -> Option<u32> {
         if order == 0 {
             return self.take_one();
         }
         let group = self.classes.first_from(order)?;
+        self.take_in(group, order)
+    }
+
+    /// Takes an aligned run of `order` (1..=8) from a group whose largest will do.
+    #[inline(never)]
+    fn take_in(&mut self, group: u32, order: u32) -> Option<u32> {
         let head = self.head(group);
         let most = largest(head);
         let line = self.bits(group);

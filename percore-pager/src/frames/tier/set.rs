@@ -100,7 +100,9 @@ impl<'a> Sets<'a> {
                 return;
             }
             at /= 64;
-            if let Some(row) = self.above(1, at) {
+            if self.depth > 2
+                && let Some(row) = self.above(1, at)
+            {
                 row[set] &= !(1 << (at % 64));
                 if row[set] != 0 {
                     return;
@@ -120,7 +122,9 @@ impl<'a> Sets<'a> {
                 return;
             }
             at /= 64;
-            if let Some(row) = self.above(1, at) {
+            if self.depth > 2
+                && let Some(row) = self.above(1, at)
+            {
                 let before = row[set];
                 row[set] = before | 1 << (at % 64);
                 if before != 0 {
