@@ -212,6 +212,7 @@ pub struct Fetcher {
 type Shown = (u64, u64, u64, u64);
 
 /// The fetching thread. Ends when the pager thread is gone.
+#[inline(never)]
 pub fn run(it: Fetcher) {
     let utcb = UtcbRef::current();
     let mut shown: Option<Shown> = None;

@@ -104,6 +104,8 @@ pub struct PagerJob {
 }
 
 /// Serves for ever; returns when it could not begin, and has said so.
+// Not inlined: the helpers' stacks are smaller than what it takes.
+#[inline(never)]
 pub fn run(job: PagerJob) {
     let (mailbox, front, cpu) = (job.mailbox, job.front, job.cpu);
     match Loop::new(job) {

@@ -93,13 +93,22 @@ pub unsafe fn start(makers: Makers, thread: Thread, job: u64) -> Result<(), Erro
 extern "C" fn begin(job: u64) {
     // SAFETY: `start`'s caller gave the address of a `Job` that is this thread's alone, and this is the
     // only time that it is taken.
-    let job = unsafe { l4_sys::mem::at(job).cast::<Job>().read() };
-    match job {
+    match unsafe { take(job) } {
         Job::Pager(job) => pager::run(job),
         Job::Fetch(fetcher) => fetch::run(fetcher),
         Job::Idle(gate) => idle(gate),
     }
     l4re_rs::panic::stop()
+}
+
+/// Takes the job of the thread that calls this.
+///
+/// # Safety
+/// `job` is the address of a [`Job`] that is this thread's alone, and this is the only time that it is
+/// taken.
+unsafe fn take(job: u64) -> Job {
+    // SAFETY: the caller's promise.
+    unsafe { l4_sys::mem::at(job).cast::<Job>().read() }
 }
 
 /// Calls the pager thread, which answers when it has used the time, as long as it lives.

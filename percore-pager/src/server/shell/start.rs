@@ -30,7 +30,7 @@ const IDLE_PRIO: u8 = 1;
 /// Stack bytes of a pager thread; what it holds for life lies there, too.
 const PAGER_STACK: u64 = 64 << 10;
 /// Stack bytes of its helpers.
-const HELPER_STACK: u64 = 8 << 10;
+const HELPER_STACK: u64 = 16 << 10;
 
 /// What the program was given.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@
 //!
 //! Memory is asked for in the largest powers of two up to 1 GiB that the share of a thread allows, and
 //! never below 2 MiB: so no two threads share a 2 MiB frame, and they share no 1 GiB frame either when
-//! each gets 1 GiB or more. A thread has at most [`MAX_REGIONS`] regions; a smaller rest is not taken.
+//! each gets 1 GiB or more. A thread has at most [`MAX_REGIONS`] regions, so what is less than a 32nd of
+//! its share is not taken: small rests of one node would leave no places for other nodes.
 //!
 //! # Shares
 //!
@@ -36,6 +37,8 @@ pub const MAX_REGIONS: usize = 8;
 /// log2 of the smallest and the largest region.
 const SMALLEST: u32 = 21;
 const LARGEST: u32 = 30;
+/// A region is at least so small a part of its thread's share.
+const WORTH: u64 = 32;
 
 /// A thread's memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -192,7 +195,7 @@ impl Supply {
             .map_or(0, |m| m.free);
         let share = part(amount, free, 25) / regions.len().max(1) as u64;
         for mine in regions {
-            self.fill(mine, share, |supply, order| supply.borrow(order));
+            self.fill(mine, share, share, |supply, order| supply.borrow(order));
         }
     }
 
@@ -206,7 +209,7 @@ impl Supply {
             let home = self.node_has(node, reserve) / u64::from(cpus.workers_in(node).max(1));
             for (worker, mine) in regions.iter_mut().enumerate() {
                 if node_of(worker) == node {
-                    self.fill(mine, share.min(home), |supply, order| {
+                    self.fill(mine, share.min(home), share, |supply, order| {
                         supply.of_node(node, order, flags)
                     });
                 }
@@ -216,7 +219,7 @@ impl Supply {
             // What is left over from rounding is not worth going far for.
             let lacking = share.saturating_sub(mine.bytes());
             if lacking > share / 4 {
-                self.fill(mine, lacking, |supply, order| {
+                self.fill(mine, lacking, share, |supply, order| {
                     supply.of_node(node_of(worker), order, flags | flag::NEAR)
                 });
             }
@@ -230,20 +233,23 @@ impl Supply {
             Amount::Default | Amount::Percent(_) => 32 << 20,
         };
         for mine in regions {
-            self.fill(mine, share, Supply::of_any);
+            self.fill(mine, share, share, Supply::of_any);
         }
     }
 
-    /// Adds regions of falling orders to `mine` until it has `bytes` more, or there are no more.
+    /// Adds regions of falling orders to `mine` until it has `bytes` more, or there are no more that are
+    /// worth a place in its share.
     fn fill(
         &mut self,
         mine: &mut Regions,
         bytes: u64,
+        share: u64,
         take: impl Fn(&mut Supply, u32) -> Result<Fpage, Error>,
     ) {
         let mut left = bytes;
         let mut largest = LARGEST;
-        while left >= 1 << SMALLEST && largest >= SMALLEST && !mine.is_full() {
+        let least = (share / WORTH).max(1 << SMALLEST).ilog2();
+        while left >= 1 << least && largest >= least && !mine.is_full() {
             let order = left.ilog2().min(largest);
             self.requests += 1;
             match take(self, order) {
