@@ -28,6 +28,11 @@ struct Bench {
 pub fn main(process: &'static Process) -> i64 {
     let mut args = process.args().skip(1).map(number);
     let (index, count) = (args.next().unwrap_or(0), args.next().unwrap_or(1));
+    match process.args().nth(3) {
+        Some(b"churn") => return crate::churn::main(Memory::new(process), index),
+        Some(b"quota") => return crate::churn::report(process),
+        _ => {}
+    }
     let board = match Board::open(process, index, count) {
         Ok(board) => board,
         Err(e) => {
@@ -36,9 +41,6 @@ pub fn main(process: &'static Process) -> i64 {
         }
     };
     let memory = Memory::new(process);
-    if args.next() == Some(u64::MAX) {
-        return crate::churn::main(memory, &board, process);
-    }
     let mut b = Bench {
         memory,
         board,

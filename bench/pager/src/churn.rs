@@ -1,13 +1,18 @@
 //! One life of a program in the churn: allocate, touch, check, free at random, and end.
 //!
-//! `bench-pager SEED LIVES churn`: what it does depends on the seed alone. A page that is not zero
+//! `bench-pager SEED 1 churn`: what it does depends on the seed alone. A page that is not zero
 //! when it is new, or loses what was stored, ends the program with code 1: it saw another's memory.
 
+use l4_sys::UtcbRef;
+use l4re_rs::cap::kind;
+use l4re_rs::client::ipc;
+use l4re_rs::msg::{Reader, Writer};
 use l4re_rs::start::aux::Process;
 
-use crate::board::Board;
 use crate::memory::{Memory, PAGE, Piece, touch};
 
+/// Protocol of the memory server's figures.
+const MEM_ALLOC: i64 = 0x400b;
 /// Pieces at a time.
 const PIECES: usize = 8;
 /// Steps of a life.
@@ -21,11 +26,30 @@ fn next(state: &mut u64) -> u64 {
     *state >> 33
 }
 
+/// Pages that the factory `factory` has in use or promised, as exit code; -1 without an answer.
+pub fn report(process: &Process) -> i64 {
+    let Some(f) = process.env.get::<kind::Factory>("factory") else {
+        return -1;
+    };
+    // Mem_alloc info: the second of five words is what is reserved.
+    let u = UtcbRef::current();
+    let asked = Writer::new(u).u32(0).finish(MEM_ALLOC);
+    let answer = asked.map_or(Err(l4re_rs::Error::NoRoom), |tag| ipc::call(f, tag));
+    let reserved = answer.map(|tag| {
+        let mut r = Reader::new(u, tag);
+        let _ = r.u64();
+        r.u64()
+    });
+    match reserved {
+        Ok(Ok(bytes)) => (bytes / PAGE) as i64,
+        _ => -1,
+    }
+}
+
 /// The program's code: 0 when all went well, 2 when the server refused memory.
-pub fn main(mut m: Memory, board: &Board, process: &Process) -> i64 {
-    let mut state = board.index ^ 0x9e37_79b9_7f4a_7c15;
+pub fn main(mut m: Memory, seed: u64) -> i64 {
+    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
     let mut pieces: [Option<Piece>; PIECES] = [None; PIECES];
-    let _ = process;
     for _ in 0..STEPS {
         let place = &mut pieces[next(&mut state) as usize % PIECES];
         match place.take() {
