@@ -42,6 +42,13 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
         true
     }
 
+    /// Whether [`Pool::idle`] would find work with so many frames at least. Takes a few loads.
+    pub fn has_idle_work(&self, frames: u64) -> bool {
+        let free = u64::from(self.frames.free_frames());
+        let goal = u64::from(self.tuning.zero_ahead).min(free);
+        self.waiting.frames() >= frames || self.zeroed_frames() + frames <= goal
+    }
+
     /// Takes the frames that are to be zeroed next.
     fn begin_ahead(&mut self) -> Option<(FrameNo, usize, u64)> {
         let frames = &mut self.frames;

@@ -39,7 +39,11 @@ const REGION_MAP: &[Interface] = &[
     (proto::EXCEPTION, b"N2L49ExceptionE\0"),
 ];
 
-const SERVICE: &[Interface] = &[(proto::FACTORY, b"N2L47FactoryE\0")];
+const SERVICE: &[Interface] = &[
+    (proto::FACTORY, b"N2L47FactoryE\0"),
+    // No class of upstream's.
+    (crate::api::PROTOCOL, b"\0"),
+];
 
 impl Class {
     /// Its interfaces, in the order in which they are listed.

@@ -10,6 +10,7 @@ use l4_sys::mem;
 use crate::engine::objects::Entry;
 use crate::engine::rm::Range;
 use crate::frames::{FrameNo, Run};
+use crate::server::api::CoreAt;
 use crate::server::parked::Parked;
 
 /// Bytes of a cache line.
@@ -91,6 +92,20 @@ impl Carver {
             .iter_mut()
             .zip(ranges)
             .for_each(|(place, range)| *place = range);
+        Some(places)
+    }
+
+    /// Which processors are served, and by whom.
+    pub fn processors(
+        &mut self,
+        all: impl Iterator<Item = CoreAt> + Clone,
+    ) -> Option<&'static [CoreAt]> {
+        let first = all.clone().next()?;
+        let places = self.slice(all.clone().count(), first)?;
+        places
+            .iter_mut()
+            .zip(all)
+            .for_each(|(place, at)| *place = at);
         Some(places)
     }
 

@@ -5,6 +5,8 @@ use l4re_rs::Cap;
 use l4re_rs::cap::kind;
 use l4re_rs::client::scheduler::CpuSet;
 
+use crate::server::api::CoreAt;
+
 use super::args::{Cores, Layout};
 
 /// Most CPUs. The kernel's object space has room for a useful number of objects on so many.
@@ -137,6 +139,15 @@ impl Cpus {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &CpuAt> {
         self.all.iter().take(self.used)
+    }
+
+    /// The same in the words of the pager's own protocol, where a core is a thread.
+    pub fn processors(&self) -> impl Iterator<Item = CoreAt> + Clone + '_ {
+        self.all.iter().take(self.used).map(|at| CoreAt {
+            apic: at.apic,
+            core: at.worker,
+            node: at.node,
+        })
     }
 
     /// Number of threads after [`Cpus::assign`].

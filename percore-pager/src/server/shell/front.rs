@@ -8,7 +8,8 @@
 //! | request | |
 //! | --- | --- |
 //! | factory: type `-15`, `[int quota]`, `["core=N" or "node=N"]` | a factory on that core |
-//! | Meta | what a factory answers |
+//! | Meta | a factory, and the pager's own protocol |
+//! | `0x5051`: the pager's own protocol | as the thread of the core that it names answers |
 
 use l4_sys::{CapIdx, Errno, Fpage, IpcError, MsgTag, Timeout, Timeouts, UtcbRef, proto, syscall};
 use l4re_rs::Cap;
@@ -17,6 +18,7 @@ use l4re_rs::reply::ReplySlot;
 use l4re_rs::varg::{ArgReader, RawArg};
 
 use crate::engine::proto::meta;
+use crate::server::api::{self, CoreAt, Where};
 
 use super::args::number;
 use super::cpus::Cpus;
@@ -38,6 +40,8 @@ pub struct Peer {
     pub mailbox: &'static Mailbox,
     /// To wake it.
     pub irq: Cap<kind::Irq>,
+    /// The served processors, in the thread's own memory.
+    pub processors: &'static [CoreAt],
 }
 
 /// See the [module](self).
@@ -50,6 +54,7 @@ pub struct Front<'a> {
     /// First of its reply slots.
     pub first_reply: u32,
     task: Cap<kind::Task>,
+    place: Where<'a>,
     free: u64,
     current: u32,
     /// For each reply slot, which thread its request is at.
@@ -137,12 +142,14 @@ impl<'a> Front<'a> {
         peers: &'a [Option<Peer>],
         first_reply: u32,
         task: Cap<kind::Task>,
+        place: Where<'a>,
     ) -> Self {
         Front {
             cpus,
             peers,
             first_reply,
             task,
+            place,
             free: !1,
             current: 0,
             at: [u32::MAX; REPLY_SLOTS as usize],
@@ -224,6 +231,16 @@ impl<'a> Front<'a> {
                     tag,
                 };
                 self.forward(wanted.worker, head, utcb).map(|()| None)
+            }
+            crate::api::PROTOCOL => {
+                let core = api::target(utcb, tag, &self.place)?;
+                let head = Head {
+                    kind: Kind::Request,
+                    ticket: 0,
+                    rights: label & 3,
+                    tag,
+                };
+                self.forward(core, head, utcb).map(|()| None)
             }
             _ => Err(Errno::BadProto),
         }

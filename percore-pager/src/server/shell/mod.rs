@@ -8,10 +8,12 @@
 //!  touch    the program's own pages
 //!  supply   where memory comes from
 //!  carve    a thread's tables in its own memory
+//!  family   a pager thread and its helpers
 //!  spawn    making and starting threads
-//!  pager    a pager thread: its tables and its loop
+//!  tables   what a pager thread is made of
+//!  pager    a pager thread: its loop
 //!  effects  what the core wants of the kernel
-//!  fetch    reading from other servers without waiting for them
+//!  fetch    reading from other servers without waiting for them; fetcher is the thread that waits
 //!  windows  which windows show what of other servers
 //!  mailbox  messages between the front thread and a pager thread
 //!  front    the service capability
@@ -31,7 +33,9 @@ pub mod args;
 pub mod carve;
 pub mod cpus;
 pub mod effects;
+mod family;
 pub mod fetch;
+pub mod fetcher;
 pub mod front;
 pub mod mailbox;
 pub mod pager;
@@ -40,6 +44,7 @@ pub mod space;
 pub mod spawn;
 mod start;
 pub mod supply;
+pub mod tables;
 #[cfg(l4re)]
 mod touch;
 mod windows;

@@ -1,10 +1,10 @@
-//! A pager thread: its tables, and its loop.
+//! A pager thread: its loop.
 //!
 //! # Answers
 //!
 //! The thread waits with an explicit reply slot. A call that it answers at once it answers through that
 //! slot while it waits for the next one. A call that is parked keeps its slot, and the loop goes on
-//! with another. The tickets that [`Core`] hands about are the slots' numbers, or [`FORWARDED`] and a
+//! with another. The tickets that [`Core`](crate::server::Core) hands about are the slots' numbers, or [`FORWARDED`] and a
 //! request's number for requests that the front thread sent.
 //!
 //! # Helpers
@@ -13,33 +13,25 @@
 //! which runs when nobody else wants the CPU and whose every call is a bounded piece of work ahead of
 //! need; and the fetching thread ([`fetch`](super::fetch)).
 
-use core::ptr::NonNull;
-
-use l4_sys::{CapIdx, Errno, IpcError, MsgTag, Timeout, Timeouts, UtcbRef, mem, syscall};
+use l4_sys::{Errno, IpcError, MsgTag, Timeout, Timeouts, UtcbRef, syscall};
 use l4re_rs::Cap;
 use l4re_rs::cap::kind;
 use l4re_rs::reply::ReplySlot;
 use l4re_rs::server::Incoming;
 
-use crate::engine::objects::Objects;
-use crate::engine::{Arena, Pool};
-use crate::frames::{CacheShape, Cached, FrameNo, Frames, Kind, Live, Memory, Window, ZeroShape};
-use crate::server::{Core, Setting, Ticket, Turn, Verdict};
+use crate::frames::Kind;
+use crate::server::api::Where;
+use crate::server::{Ticket, Turn, Verdict};
 
 use super::carve::Carver;
-use super::effects::{Effects, Handles};
-use super::fetch;
+use super::effects::Handles;
+use super::fetcher;
 use super::mailbox::{self, Head, Mailbox, Stage};
 use super::place::Slots;
 use super::space::AddressSpace;
 use super::supply::Regions;
+use super::tables::{self, ThreadCore};
 
-/// The policy with its cache.
-pub type FramePolicy = Cached<Live<'static>>;
-type ThreadCore = Core<'static, FramePolicy, Effects>;
-
-/// Calls that can be parked.
-const PARKED: usize = 32;
 /// Reply slots of a thread: one to wait with, the helpers', the parked calls', and some to spare.
 pub const REPLY_SLOTS: u32 = 64;
 /// Bit of tickets of forwarded requests.
@@ -101,6 +93,8 @@ pub struct PagerJob {
     pub front: Cap<kind::Irq>,
     /// What region maps manage.
     pub space: AddressSpace,
+    /// Where it is, for clients that ask.
+    pub place: Where<'static>,
 }
 
 /// Serves for ever; returns when it could not begin, and has said so.
@@ -122,41 +116,6 @@ pub fn run(job: PagerJob) {
     }
 }
 
-/// Builds the thread's allocator in its own memory.
-fn frames(job: &mut PagerJob) -> Result<Frames<'static, FramePolicy>, &'static str> {
-    const SHORT: &str = "its memory is too small for its tables";
-    let span = job.regions.span().ok_or("it has no memory")?;
-    let window = Window::covering(span).ok_or("its memory is more than 512 GiB apart")?;
-    let carver = &mut job.carver;
-    let mut memory = |need: crate::frames::Need| {
-        Some(Memory {
-            shared: carver.shared(need.shared)?,
-            private: carver.words(need.private)?,
-        })
-    };
-    let zero = ZeroShape::DEFAULT;
-    let policy = memory(job.policy.need(&window)).and_then(|m| Live::new(job.policy, window, m));
-    let cached = Cached::new(policy.ok_or(SHORT)?, CacheShape::DEFAULT);
-    let need = Frames::<FramePolicy>::need(&window, &zero);
-    let memory = memory(need).ok_or(SHORT)?;
-    Frames::new(cached, zero, memory).map_err(|_| SHORT)
-}
-
-/// Hands the thread's memory to its allocator, its tables left out.
-fn add_regions(
-    frames: &mut Frames<'static, FramePolicy>,
-    job: &PagerJob,
-) -> Result<(), &'static str> {
-    const BAD: &str = "its regions overlap";
-    if let Some(rest) = job.carver.rest() {
-        frames.add_region(rest).map_err(|_| BAD)?;
-    }
-    for run in job.regions.iter().skip(1) {
-        frames.add_region(run).map_err(|_| BAD)?;
-    }
-    Ok(())
-}
-
 struct Loop {
     core: ThreadCore,
     mailbox: &'static Mailbox,
@@ -176,32 +135,10 @@ struct Loop {
 
 impl Loop {
     fn new(mut job: PagerJob) -> Result<Self, &'static str> {
-        const SHORT: &str = "its memory is too small for its tables";
-        let entries = job.carver.entries(job.slots.entries()).ok_or(SHORT)?;
-        let objects = Objects::numbered(entries, job.worker * job.slots.entries());
-        let parked = job.carver.parked(PARKED).ok_or(SHORT)?;
-        let mut frames = frames(&mut job)?;
-        add_regions(&mut frames, &job)?;
-        let base = frames.window().base();
-        let start =
-            NonNull::new(mem::at(base.0 << FrameNo::SHIFT)).ok_or("its memory begins at 0")?;
-        let pages = (frames.window().frames() as usize).min(crate::engine::arena::MAX_PAGES);
-        // SAFETY: book-keeping pages are frames of the allocator above, so they are mapped for ever and
-        // used by nobody else while the store has them. Between regions there may be holes; a reference
-        // into one would be a fault that stops the thread, and none is made.
-        let arena = unsafe { Arena::new(start, pages) }.ok_or("its memory makes no arena")?;
-        let worker = job.worker;
-        let effects = Effects::new(worker, job.slots, job.handles, job.buffer);
-        let pool = Pool::new(frames, arena, base, effects).ok_or("its memory is out of reach")?;
-        let reserved = job.carver.ranges(job.space.reserved()).ok_or(SHORT)?;
-        let setting = Setting {
-            limits: job.space.limits,
-            reserved,
-            inline_work: false,
-        };
+        let core = tables::core(&mut job)?;
         Self::listen(&job)?;
         Ok(Loop {
-            core: Core::new(objects, pool, parked, setting),
+            core,
             mailbox: job.mailbox,
             front: job.front,
             first_reply: job.first_reply,
@@ -314,9 +251,7 @@ impl Loop {
     #[inline(never)]
     fn look_around(&mut self, tag: MsgTag, utcb: UtcbRef) -> Option<MsgTag> {
         self.messages = 0;
-        let uses = self.core.pool.uses();
-        let worth = uses.waiting >= IDLE_WORTH
-            || u64::from(self.core.pool.frames().zeroed_frames()) + IDLE_WORTH <= self.zero_goal();
+        let worth = self.core.pool.has_idle_work(IDLE_WORTH);
         if self.core.has_work() || (worth && self.idle.is_some()) {
             let failed = self.reply_slot(self.current).answer(tag).has_error();
             if failed && syscall::error_code(utcb) & 1 == 0 {
@@ -329,17 +264,6 @@ impl Loop {
             return None;
         }
         Some(tag)
-    }
-
-    /// Frames that should be zeroed ahead: what the stacks hold, or the free ones when those are fewer.
-    fn zero_goal(&self) -> u64 {
-        let shape = ZeroShape::DEFAULT;
-        let all: u64 = shape
-            .stacks
-            .iter()
-            .map(|(order, depth)| u64::from(order.frames()) * u64::from(*depth))
-            .sum();
-        all.min(u64::from(self.core.pool.frames().free_frames()))
     }
 
     /// Sends an answer through a slot that was kept, and frees it.
@@ -401,7 +325,7 @@ impl Loop {
                 self.ask_on(msg.utcb);
                 None
             }
-            label::FETCH_FAULT => fetch::rescue(msg.tag, msg.utcb),
+            label::FETCH_FAULT => fetcher::rescue(msg.tag, msg.utcb),
             label::DELETED => {
                 self.core.gates_deleted();
                 None
@@ -422,11 +346,28 @@ impl Loop {
                     let quota = Some(utcb.mr(0)).filter(|quota| *quota != 0);
                     Verdict::of(self.core.create_factory(utcb, quota))
                 }
-                mailbox::Kind::Request | mailbox::Kind::Answer => Verdict::error(Errno::BadProto),
+                mailbox::Kind::Request => {
+                    let msg = Incoming {
+                        label: head.rights,
+                        tag: head.tag,
+                        utcb,
+                    };
+                    let ticket = Ticket(FORWARDED | head.ticket);
+                    self.core.handle_service(msg, ticket)
+                }
+                mailbox::Kind::Answer => Verdict::error(Errno::BadProto),
             };
-            if let Verdict::Answer(tag) = verdict {
-                self.mail_back(head.ticket, tag, utcb);
-                self.core.answer_sent();
+            match verdict {
+                Verdict::Answer(tag) => {
+                    self.mail_back(head.ticket, tag, utcb);
+                    self.core.answer_sent();
+                }
+                Verdict::Parked => {}
+                // The front thread's caller waits, so there is an answer in any case.
+                Verdict::Nothing => {
+                    let tag = MsgTag::plain(Errno::NoSys.label(), 0, 0);
+                    self.mail_back(head.ticket, tag, utcb);
+                }
             }
         }
     }
@@ -444,9 +385,4 @@ impl Loop {
         debug_assert!(put, "there is room for the answer to each request");
         self.front.trigger();
     }
-}
-
-/// The handler of the fetching thread's faults, as it is named to the kernel.
-pub fn fault_gate(slots: &Slots, worker: u32) -> CapIdx {
-    slots.own(worker, own::FAULT_GATE)
 }

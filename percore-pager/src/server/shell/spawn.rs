@@ -7,7 +7,7 @@ use l4re_rs::client::scheduler::CpuSet;
 use l4re_rs::client::thread::Binding;
 use l4re_rs::{Cap, Error};
 
-use super::fetch::{self, Fetcher};
+use super::fetcher::{self, Fetcher};
 use super::pager::{self, PagerJob};
 
 /// What a thread is to do. Moved into its hands by its address, so it lies in memory that stays.
@@ -95,7 +95,7 @@ extern "C" fn begin(job: u64) {
     // only time that it is taken.
     match unsafe { take(job) } {
         Job::Pager(job) => pager::run(job),
-        Job::Fetch(fetcher) => fetch::run(fetcher),
+        Job::Fetch(fetcher) => fetcher::run(fetcher),
         Job::Idle(gate) => idle(gate),
     }
     l4re_rs::panic::stop()
