@@ -1,6 +1,6 @@
 //! The kernel information page: version, clock, memory descriptors, boot information.
 
-use crate::memdesc::MemDesc;
+use crate::memdesc::{MemDesc, MemType};
 
 /// First word of every kernel information page.
 pub const MAGIC: u32 = 0x4be6_344c;
@@ -77,6 +77,14 @@ impl Kip {
     #[must_use]
     pub const fn is_fiasco(&self) -> bool {
         (self.version >> 24) as u8 == VERSION_FIASCO
+    }
+
+    /// First address behind all RAM, 0 without any.
+    #[must_use]
+    pub fn ram_end(&self) -> u64 {
+        let ram = |d: &&MemDesc| !d.is_virtual() && d.kind() == MemType::Conventional;
+        let descriptors = self.mem_descs().iter().filter(ram);
+        descriptors.map(|d| d.end() + 1).max().unwrap_or(0)
     }
 
     /// The memory descriptors. A count that would run over the page is cut at its end.

@@ -6,6 +6,7 @@ l4re_rs::program!(start);
 
 #[cfg(l4re)]
 fn start(process: &'static l4re_rs::start::aux::Process) -> i64 {
+    use l4re_rs::l4_sys::kip::Kip;
     use l4re_rs::{Cap, CapIdx};
     use percore_pager::server::shell::place::Places;
     use percore_pager::server::shell::{Start, run, touch_program};
@@ -18,6 +19,8 @@ fn start(process: &'static l4re_rs::start::aux::Process) -> i64 {
         return 1;
     };
     touch_program();
+    // SAFETY: the loader mapped the page there for the program's life.
+    let kip = (process.kip != 0).then(|| unsafe { Kip::from_addr(process.kip) });
     let start = Start {
         service,
         sigma0: env.get("sigma0"),
@@ -31,10 +34,8 @@ fn start(process: &'static l4re_rs::start::aux::Process) -> i64 {
         handler: env.rm().idx(),
         first_slot: env.first_free(),
         first_reply: env.first_free_reply(),
-        places: Places::KERNEL,
-        // SAFETY: the loader mapped the page there for the program's life.
-        kip: (process.kip != 0)
-            .then(|| unsafe { l4re_rs::l4_sys::kip::Kip::from_addr(process.kip) }),
+        places: Places::for_ram(kip.map_or(0, Kip::ram_end)),
+        kip,
     };
     match run(&start, process.args().skip(1)) {
         Ok(never) => match never {},

@@ -207,10 +207,7 @@ mod tests {
         let places = Places::KERNEL;
         assert_eq!(places.utcb(1, 2), (124 << 30) + 4096 + 2048);
         let block = Fpage::mem(0x4000_0000, 30, MemRights::RWX);
-        assert_eq!(
-            places.physical(block).address(),
-            (1 << 38) + 0x4000_0000
-        );
+        assert_eq!(places.physical(block).address(), (1 << 38) + 0x4000_0000);
     }
 
     #[test]
@@ -230,7 +227,10 @@ mod tests {
                 assert!(pair[0].1 <= pair[1].0, "{places:x?}: {areas:x?}");
             }
             for (start, end) in areas {
-                let kept = places.all().iter().any(|(a, n)| *a <= start && end <= a + n);
+                let kept = places
+                    .all()
+                    .iter()
+                    .any(|(a, n)| *a <= start && end <= a + n);
                 assert!(kept, "{start:#x} is not kept free");
             }
         }
