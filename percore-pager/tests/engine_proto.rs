@@ -119,7 +119,7 @@ fn broken_messages() {
     utcb.set_mr(1, 0x81 | 4 << 16);
     assert_eq!(factory::decode(utcb, tag(3, 0)), Err(Errno::Inval));
     utcb.set_mr(1, 0x81 | 8 << 16);
-    assert_eq!(factory::decode(utcb, tag(2, 0)), Err(Errno::MsgTooLong));
+    assert_eq!(factory::decode(utcb, tag(2, 0)), Err(Errno::MsgTooShort));
     assert_eq!(factory::decode(utcb, tag(1, 0)), Err(Errno::Inval));
 }
 

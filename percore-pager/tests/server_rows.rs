@@ -233,7 +233,7 @@ fn factory_errors() {
     let words = [ds as u64, 1 | 0xffff << 16, 5];
     assert_eq!(
         rig.call(mine, proto::FACTORY, &words, &[]).error(),
-        Some(Errno::MsgTooLong)
+        Some(Errno::MsgTooShort)
     );
     let [quota, reserved, _, committed, _] = rig.info(mine);
     assert_eq!((quota, reserved, committed), (300 * PAGE, 0, 0));

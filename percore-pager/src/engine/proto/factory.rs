@@ -56,13 +56,21 @@ fn int(arg: RawArg) -> Option<u64> {
 /// # Errors
 ///
 /// `MsgTooShort` without a type; `NoDev` a type that this factory does not make; `Inval` an argument
-/// of the wrong kind or value, or of a length that is not its kind's (BUG-20); `MsgTooLong` an
-/// argument that runs over the message; `Range` a size that cannot be; `NoMem` an alignment above
+/// of the wrong kind or value, or of a length that is not its kind's (BUG-20); `MsgTooShort` too for
+/// an argument that runs over the message: upstream's dispatcher makes that of the reader's word for it
+/// (MOE-FAC-04), seen on its server; `Range` a size that cannot be; `NoMem` an alignment above
 /// 1 GiB (BUG-04).
 pub fn decode(utcb: UtcbRef, tag: MsgTag) -> Result<Create, Errno> {
     if tag.words() == 0 || tag.words() + 2 * tag.items() > l4_sys::utcb::MESSAGE_REGISTERS {
         return Err(Errno::MsgTooShort);
     }
+    decode_args(utcb, tag).map_err(|error| match error {
+        Errno::MsgTooLong => Errno::MsgTooShort,
+        other => other,
+    })
+}
+
+fn decode_args(utcb: UtcbRef, tag: MsgTag) -> Result<Create, Errno> {
     let mut args = ArgReader::new(utcb, tag);
     match utcb.mr(0).cast_signed() {
         proto::RM => Ok(Create::RegionMap),

@@ -13,9 +13,11 @@
 //! which runs when nobody else wants the CPU and whose every call is a bounded piece of work ahead of
 //! need; and the fetching thread ([`fetch`](super::fetch)).
 
+use l4_sys::item::Received;
 use l4_sys::{Errno, IpcError, MsgTag, Timeout, Timeouts, UtcbRef, syscall};
 use l4re_rs::Cap;
 use l4re_rs::cap::kind;
+use l4re_rs::msg::Reader;
 use l4re_rs::reply::ReplySlot;
 use l4re_rs::server::Incoming;
 
@@ -223,39 +225,49 @@ impl Loop {
         if msg.label >> 32 == 0 {
             return self.helper(msg);
         }
-        let with_items = msg.tag.items() > 0;
+        let received = msg.tag.items() > 0 && with_capability(&msg);
         let verdict = self.core.handle(msg, Ticket(self.current));
-        if with_items {
-            self.core.pool.kernel.drop_received();
-        }
         match verdict {
             Verdict::Answer(tag) => {
-                if self.messages >= IDLE_CHECK {
-                    self.look_around(tag, msg.utcb)
+                if received || self.messages >= IDLE_CHECK {
+                    self.look_around(tag, msg.utcb, received)
                 } else {
                     Some(tag)
                 }
             }
-            Verdict::Nothing => None,
-            Verdict::Parked => {
-                self.keep_current();
-                self.ask_on(msg.utcb);
-                None
-            }
+            _ => self.unanswered(verdict, msg.utcb, received),
         }
     }
 
-    /// Now and then, with an answer in hand: whether the helpers have something to do. Their messages go
-    /// out after the client's.
+    /// After a message that is not answered now.
     #[cold]
     #[inline(never)]
-    fn look_around(&mut self, tag: MsgTag, utcb: UtcbRef) -> Option<MsgTag> {
+    fn unanswered(&mut self, verdict: Verdict, utcb: UtcbRef, received: bool) -> Option<MsgTag> {
+        if received {
+            self.core.pool.kernel.drop_received();
+        }
+        if verdict == Verdict::Parked {
+            self.keep_current();
+            self.ask_on(utcb);
+        }
+        None
+    }
+
+    /// Now and then, with an answer in hand: whether the helpers have something to do, or a capability that
+    /// was received is to be dropped. System calls use the registers that the answer is in, so they come
+    /// after it.
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self, tag: MsgTag, utcb: UtcbRef, received: bool) -> Option<MsgTag> {
         self.messages = 0;
         let worth = self.core.pool.has_idle_work(IDLE_WORTH);
-        if self.core.has_work() || (worth && self.idle.is_some()) {
+        if received || self.core.has_work() || (worth && self.idle.is_some()) {
             let failed = self.reply_slot(self.current).answer(tag).has_error();
             if failed && syscall::error_code(utcb) & 1 == 0 {
                 self.core.answer_failed();
+            }
+            if received {
+                self.core.pool.kernel.drop_received();
             }
             self.turn(utcb);
             if worth && let Some(slot) = self.idle.take() {
@@ -292,6 +304,13 @@ impl Loop {
             }
         }
         self.ask_on(utcb);
+        // What has ended waits to be unmapped: not for ever on a machine that rests.
+        if !self.core.has_work()
+            && self.core.pool.has_idle_work(1)
+            && let Some(slot) = self.idle.take()
+        {
+            self.give(slot, MsgTag(0));
+        }
     }
 
     /// Lets the fetching thread go on when there is a question and it rests.
@@ -385,4 +404,10 @@ impl Loop {
         debug_assert!(put, "there is room for the answer to each request");
         self.front.trigger();
     }
+}
+
+/// Whether a message brought a capability, and not only labels of own gates.
+fn with_capability(msg: &Incoming) -> bool {
+    let mut items = Reader::new(msg.utcb, msg.tag);
+    core::iter::from_fn(|| items.item().ok()).any(Received::is_cap)
 }

@@ -70,13 +70,16 @@ impl Places {
         }
     }
 
-    /// First address and size of areas that together are all, some of them twice.
-    pub const fn all(&self) -> [(u64, u64); 3] {
-        [
-            (self.utcbs, (256 << 30) - self.utcbs),
-            (self.loaned, 64 << 30),
-            (self.ram, 1 << self.ram_order),
-        ]
+    /// First addresses and sizes of two areas that do not touch each other's and together are all.
+    pub const fn all(&self) -> [(u64, u64); 2] {
+        let low_end = 256 << 30;
+        let high = if self.loaned < low_end {
+            self.ram
+        } else {
+            self.loaned
+        };
+        let end = self.ram + (1 << self.ram_order);
+        [(self.utcbs, low_end - self.utcbs), (high, end - high)]
     }
 
     /// The window to receive RAM in.
@@ -213,6 +216,8 @@ mod tests {
     #[test]
     fn areas_do_not_overlap() {
         for places in [Places::KERNEL, Places::LARGE] {
+            let [(low, size), (high, _)] = places.all();
+            assert!(low + size <= high);
             let end = |page: Fpage| page.address() + (1 << page.order());
             let last = MAX_CPUS - 1;
             let mut areas = [
