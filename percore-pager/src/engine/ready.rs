@@ -271,7 +271,7 @@ mod tests {
         assert!(ready.push(2, FrameNo(1024)) && !ready.push(2, FrameNo(512)));
         let order = |order| PageOrder::new(order).expect("small");
         let lost = core::cell::Cell::new(0);
-        let mut take =
+        let take =
             |ready: &mut Ready, order| ready.take(order, |_, frames| lost.set(lost.get() + frames));
         for (n, start) in [(5, 0), (6, 64), (7, 128), (8, 256)] {
             assert!(ready.has(order(n)));

@@ -317,7 +317,7 @@ mod tests {
                     let window = Range::new(start, end).expect("in order");
                     let got = fitting(FrameNo(base >> 12), base, Some(window));
                     let wanted = largest(18, |low| {
-                        let low = (low + 1 << PAGE_SHIFT) - 1;
+                        let low = ((low + 1) << PAGE_SHIFT) - 1;
                         base & !low >= start && base | low <= end
                     });
                     assert_eq!(got, wanted, "{base:#x} in {start:#x}..={end:#x}");
