@@ -105,7 +105,9 @@ impl<'a> Cpu<'a> {
         let steps = self.shared.steps.fetch_add(1, Ordering::SeqCst) + 1;
         let over = steps >= self.shared.bound.load(Ordering::SeqCst);
         self.fate(&mut st);
-        let goes_on = may_go_on(&st, false);
+        let now = st.now();
+        let due = st.next_timer().is_some_and(|t| t <= now);
+        let goes_on = may_go_on(&st, false) && !due;
         self.shared.notify(&mut st);
         drop(st);
         if !goes_on || over || self.shared.stop.load(Ordering::SeqCst) {

@@ -193,3 +193,31 @@ fn kernel_memory_fails_at_the_chosen_allocation_on_real_threads_too() {
     assert_eq!(first(None), [0, 0, 0]);
     assert_eq!(first(Some(1)), [-12, 0, 0]);
 }
+
+#[test]
+fn timeouts_come_while_another_cpu_computes_without_end() {
+    let woken = Arc::new(AtomicU64::new(0));
+    let w = woken.clone();
+    let mut m = ThreadModel::new(&options(2)).unwrap();
+    m.boot(common::sigma0, move |_| {
+        let p = kit::Program {
+            slot: CapIdx::from_slot(0x100),
+            cpu: 1,
+            prio: 2,
+            pager: None,
+        };
+        let w2 = w.clone();
+        p.start(&[], move || {
+            while w2.load(Ordering::SeqCst) == 0 {
+                user::compute(10_000);
+            }
+        })
+        .unwrap();
+        let us = l4_sys::Timeout::from_us(500);
+        let t = l4_sys::Timeouts::new(l4_sys::Timeout::NEVER, us);
+        let _ = kit::invoke(CapIdx::INVALID, l4_sys::syscall::RECV, 0, &[], &[], t);
+        w.store(1, Ordering::SeqCst);
+    });
+    assert_eq!(m.run(1_000_000), End::Quiet);
+    assert_eq!(woken.load(Ordering::SeqCst), 1);
+}
