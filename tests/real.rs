@@ -53,3 +53,34 @@ fn hostile_clients_do_not_stop_the_root_pager() {
         .assert()
         .code(0);
 }
+
+/// Unmodified programs, one a CPU, with memory and region map of the pager of their CPU: on our root
+/// pager, and on upstream's, below whose root task the pager gets memory from that.
+#[test]
+fn hello_runs_on_the_pager_of_each_cpu() {
+    if !can_boot() {
+        return;
+    }
+    for (sigma0, cpus, last) in [("ours", "1", 0), ("ours", "48", 47), ("upstream", "4", 3)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_percore"));
+        command.args(["qemu", "hello-percore", "--sigma0", sigma0, "--cpus", cpus]);
+        command.args(["--memory", "4G", "--expect"]);
+        // The log pads names to eight characters.
+        command.arg(format!("{:<8}| Hello World!", format!("hello-{last}")));
+        command.assert().code(0);
+    }
+}
+
+/// Takes two and a half minutes, most of it the kernel's waits when objects are deleted; `percore test --qemu
+/// test-pager` compares with upstream's root task too.
+#[test]
+fn the_pager_keeps_the_rows_of_a_memory_server() {
+    if !can_boot() {
+        return;
+    }
+    Command::new(env!("CARGO_BIN_EXE_percore"))
+        .args(["test", "--qemu", "--cpus", "1"])
+        .args(["--memory-server", "ours", "test-pager"])
+        .assert()
+        .code(0);
+}
