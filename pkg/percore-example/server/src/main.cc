@@ -36,11 +36,13 @@ public:
     Change now(_pager);
     auto diff = [](l4_uint64_t before, l4_uint64_t after)
     { return static_cast<long long>(after - before); };
-    std::printf("  %-28s used %+lld, free %+lld, messages %+lld, unmap calls %+lld, "
-                "zeroed on request %+lld frames\n",
+    // The two questions of `now` are no part of it.
+    std::printf("  %-28s used %+lld, free %+lld, waiting %+lld frames; messages %+lld, "
+                "unmap calls %+lld, zeroed on request %+lld frames\n",
                 what,
                 diff(_memory.used, now._memory.used), diff(_memory.free, now._memory.free),
-                diff(messages(_counters), messages(now._counters)),
+                diff(_memory.waiting, now._memory.waiting),
+                diff(messages(_counters), messages(now._counters)) - 2,
                 diff(_counters.unmap_calls, now._counters.unmap_calls),
                 diff(_counters.zeroed_now, now._counters.zeroed_now));
   }

@@ -1,0 +1,19 @@
+#![cfg_attr(l4re, no_std, no_main)]
+//! Shows, for each core, its pager's policy, memory, faults, runs, flushes, and what it borrowed and lent.
+//!
+//! `percore-top [--once] [--interval=SECONDS] [--count=PICTURES]`, with the pager service as capability
+//! `pager` (S is needed); without one, the pager of the program's own core is shown. `--once` is for logs:
+//! counters since the pagers' start, and no control characters. Otherwise the picture is painted
+//! again every few seconds, with what was done since the one before.
+
+#[cfg(l4re)]
+mod top;
+
+#[cfg(l4re)]
+l4re_rs::program!(top::main);
+
+#[cfg(not(l4re))]
+fn main() {
+    eprintln!("percore-top runs on Fiasco.OC: `cargo run -- qemu percore-top` boots it");
+    std::process::exit(2);
+}

@@ -1,0 +1,94 @@
+//! The program: asks and paints.
+
+use l4_sys::Timeout;
+use l4re_rs::cap::{Cap, kind};
+use l4re_rs::client::ipc;
+use l4re_rs::println;
+use l4re_rs::start::aux::Process;
+use percore_pager::api::{Counters, OWN_CORE};
+use percore_pager::client::Pager;
+use percore_top::args::{Args, USAGE};
+use percore_top::sample::{Sample, Work};
+use percore_top::show::{Free, HEADING, Line, REPAINT};
+
+/// Cores whose counters are remembered from one picture to the next; the kernel is built for no more.
+const CORES: usize = 64;
+
+/// Entry.
+pub fn main(process: &'static Process) -> i64 {
+    let args = match Args::parse(process.args().skip(1)) {
+        Ok(args) => args,
+        Err(unknown) => {
+            println!(
+                "percore-top: argument {} is unknown: {USAGE}",
+                unknown.0 + 1
+            );
+            return 1;
+        }
+    };
+    let service: Option<Cap<kind::Factory>> = process.env.get("pager");
+    let pager = Pager::new(service.unwrap_or_else(|| process.env.mem_alloc()));
+    let cores = match pager.info() {
+        Ok(info) if service.is_some() => info.0.cores,
+        Ok(_) => OWN_CORE,
+        Err(error) => {
+            println!("percore-top: no pager answers: {error:?}");
+            return 1;
+        }
+    };
+    let mut before = [Counters::default(); CORES];
+    let mut left = args.pictures();
+    loop {
+        if let Err(error) = picture(pager, cores, &args, &mut before) {
+            println!("percore-top: {error:?}");
+            return 1;
+        }
+        left = left.map(|left| left - 1);
+        if left == Some(0) {
+            println!("percore-top: done");
+            return 0;
+        }
+        for _ in 0..args.interval {
+            ipc::sleep(Timeout::from_us(1_000_000));
+        }
+    }
+}
+
+/// Paints all cores; `cores` is [`OWN_CORE`] for the program's own.
+fn picture(
+    pager: Pager,
+    cores: u32,
+    args: &Args,
+    before: &mut [Counters; CORES],
+) -> l4re_rs::Result<()> {
+    let repaint = if args.once { "" } else { REPAINT };
+    println!("{repaint}{HEADING}");
+    let numbers = if cores == OWN_CORE {
+        OWN_CORE..=OWN_CORE
+    } else {
+        0..=cores.saturating_sub(1)
+    };
+    for number in numbers.clone() {
+        let sample = ask(pager.on(number))?;
+        let place = before.get_mut(sample.info.core as usize);
+        let since = place.as_deref().copied().unwrap_or_default();
+        println!("{}", Line(&sample, Work::between(&since, &sample.counters)));
+        if let Some(place) = place {
+            *place = sample.counters;
+        }
+    }
+    for number in numbers {
+        let pager = pager.on(number);
+        println!("{}", Free(&pager.info()?.0, &pager.orders()?));
+    }
+    Ok(())
+}
+
+fn ask(pager: Pager) -> l4re_rs::Result<Sample> {
+    Ok(Sample {
+        info: pager.info()?.0,
+        memory: pager.memory()?,
+        orders: pager.orders()?,
+        counters: pager.counters()?,
+    })
+}
