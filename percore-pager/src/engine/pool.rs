@@ -310,7 +310,10 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         }
         let frames = &mut self.frames;
         let (calls, blocks) = self.waiting.flush(&mut self.kernel, |run| {
-            let freed = frames.free(run, DATA);
+            let freed = match run.frames() {
+                1 => frames.free_one(run.start(), DATA),
+                _ => frames.free(run, DATA),
+            };
             debug_assert!(freed.is_ok(), "a frame that was not taken came back");
         });
         self.effects.unmap_calls += calls;

@@ -16,6 +16,17 @@ struct Span {
     free: bool,
 }
 
+impl Span {
+    /// The block that it is, if it is one.
+    fn whole(&self) -> Option<Block> {
+        let order = largest_block(self.start, self.frames.max(1));
+        (u64::from(order.frames()) == self.frames).then_some(Block {
+            start: FrameNo(self.start),
+            order,
+        })
+    }
+}
+
 const NOTHING: Span = Span {
     start: 0,
     frames: 0,
@@ -87,6 +98,27 @@ impl Waiting {
         mut give: impl FnMut(Run),
     ) -> (u64, u64) {
         let spans = self.spans.get_mut(..self.used).unwrap_or(&mut []);
+        let sent = match spans {
+            // The common case needs no batch.
+            [only] if only.whole().is_some() => {
+                let block = only.whole();
+                kernel.unmap(block.as_slice(), Revoke::All);
+                (1, 1)
+            }
+            _ => Self::unmap_all(spans, kernel),
+        };
+        for span in spans.iter().filter(|span| span.free) {
+            if let Some(run) = Run::new(FrameNo(span.start), span.frames) {
+                give(run);
+            }
+        }
+        self.used = 0;
+        self.frames = 0;
+        sent
+    }
+
+    /// Unmaps spans, neighbours joined.
+    fn unmap_all(spans: &mut [Span], kernel: &mut impl Kernel) -> (u64, u64) {
         spans.sort_unstable_by_key(|span| span.start);
         let mut batch = Batch::new();
         let mut joined = (0, 0);
@@ -100,13 +132,6 @@ impl Waiting {
         }
         batch.add(joined, kernel);
         batch.send(kernel);
-        for span in spans.iter().filter(|span| span.free) {
-            if let Some(run) = Run::new(FrameNo(span.start), span.frames) {
-                give(run);
-            }
-        }
-        self.used = 0;
-        self.frames = 0;
         batch.sent
     }
 }

@@ -13,7 +13,7 @@ use l4re_rs::cap::kind;
 use l4re_rs::log::LineLog;
 
 use crate::engine::Kernel;
-use crate::engine::kernel::{BATCH, Block, Foreign, Place, Revoke};
+use crate::engine::kernel::{Block, Foreign, Place, Revoke};
 use crate::engine::objects::Label;
 use crate::frames::{FrameNo, Run};
 use crate::server::World;
@@ -131,13 +131,11 @@ impl Kernel for Effects {
             Revoke::All => MemRights::RWX,
             Revoke::Write => MemRights::W,
         };
-        let mut pages = [Fpage::INVALID; BATCH];
-        for (page, block) in pages.iter_mut().zip(blocks) {
+        let pages = blocks.iter().map(|block| {
             let start = block.start.0 << FrameNo::SHIFT;
-            *page = Fpage::mem(start, FrameNo::SHIFT + block.order.get(), rights);
-        }
-        let used = pages.get(..blocks.len().min(BATCH)).unwrap_or(&[]);
-        let done = self.task.unmap_from_others(used);
+            Fpage::mem(start, FrameNo::SHIFT + block.order.get(), rights)
+        });
+        let done = self.task.unmap_each_from_others(pages);
         debug_assert!(
             done.is_ok(),
             "unmapping the task's own memory cannot be refused"

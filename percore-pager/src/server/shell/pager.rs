@@ -40,7 +40,7 @@ pub const REPLY_SLOTS: u32 = 64;
 const FORWARDED: u32 = 1 << 31;
 /// While there is work, a piece of it is done after so many messages.
 const MESSAGES_PER_TURN: u32 = 4;
-/// So many messages after the idle thread was put to rest it is looked whether it has work again.
+/// After so many messages in a row it is looked whether the idle thread has work again.
 const IDLE_CHECK: u32 = 16;
 /// Frames that must be waiting or lacking for that.
 const IDLE_WORTH: u64 = 64;
@@ -131,8 +131,10 @@ struct Loop {
     idle: Option<u32>,
     /// The fetching thread's call, when it rests.
     fetch: Option<u32>,
-    /// Messages since the last turn, and since the idle thread came to rest.
+    /// Messages in a row.
     messages: u32,
+    /// After how many of them something else is done.
+    patience: u32,
 }
 
 impl Loop {
@@ -149,6 +151,7 @@ impl Loop {
             idle: None,
             fetch: None,
             messages: 0,
+            patience: IDLE_CHECK,
         })
     }
 
@@ -183,12 +186,13 @@ impl Loop {
         let mut answer: Option<MsgTag> = None;
         loop {
             self.core.pool.kernel.prepare(utcb);
-            let patience = if self.core.has_work() {
-                Timeout::ZERO
+            let (receive, patience) = if self.core.has_work() {
+                (Timeout::ZERO, MESSAGES_PER_TURN)
             } else {
-                Timeout::NEVER
+                (Timeout::NEVER, IDLE_CHECK)
             };
-            let timeouts = Timeouts::new(Timeout::ZERO, patience);
+            self.patience = patience;
+            let timeouts = Timeouts::new(Timeout::ZERO, receive);
             let slot = self.reply_slot(self.current);
             // SAFETY: the receive buffers take single capabilities and no memory.
             let (tag, label) = unsafe {
@@ -199,7 +203,7 @@ impl Loop {
             };
             if !tag.has_error() {
                 answer = self.message(Incoming { label, tag, utcb });
-                if self.messages >= MESSAGES_PER_TURN && answer.is_none() {
+                if self.messages >= self.patience && answer.is_none() {
                     self.turn(utcb);
                 }
                 continue;
@@ -229,7 +233,7 @@ impl Loop {
         let verdict = self.core.handle(msg, Ticket(self.current));
         match verdict {
             Verdict::Answer(tag) => {
-                if received || self.messages >= IDLE_CHECK {
+                if received || self.messages >= self.patience {
                     self.look_around(tag, msg.utcb, received)
                 } else {
                     Some(tag)
