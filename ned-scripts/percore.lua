@@ -186,10 +186,14 @@ end
 -- set before the script runs (ned -e "CORES=12").
 function percore.paper(layout)
   local cores = CORES or 48;
-  local pagers = percore.pagers(layout, cores);
+  local pages = PAGES or 10000;
+  -- The pages, and 4 MiB a core for tables and what cannot be divided evenly. Threads of nodes get the
+  -- same amount each, but their nodes need not have as many cores in use: most of what there is.
+  local memory = layout == "node" and "90%" or cores * (pages // 256 + 4) .. "M";
+  local pagers = percore.pagers(layout, cores, { args = "--memory=" .. memory });
   for core = 0, cores - 1 do
     percore.start(pagers, core, { log = { "bench-" .. core, "green" } },
-                  "rom/page-bench " .. (PAGES or 10000));
+                  "rom/page-bench " .. pages);
   end
 end
 

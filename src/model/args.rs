@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::pager::Policy;
-use super::plan::Layout;
+use super::plan::{Layout, Policy};
 
 /// Options of the modelled experiment.
 #[derive(clap::Args, Debug, Clone)]
@@ -21,9 +20,9 @@ pub struct Args {
     /// Layouts to run. Default: all.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub layout: Vec<Layout>,
-    /// The pagers' allocator.
-    #[arg(long, value_enum, default_value_t = Policy::Bitmap)]
-    pub policy: Policy,
+    /// The pagers' frame allocator. Default: the server's, or what the script says.
+    #[arg(long, value_enum)]
+    pub policy: Option<Policy>,
     /// Seed of everything random; runs of one seed are the same bit for bit.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

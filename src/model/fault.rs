@@ -2,15 +2,17 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use fiasco_model::{Event, Model, ObjId, Options, What};
+use fiasco_model::{Event, Model, ObjId, What};
 use plotters::prelude::*;
 
 use super::args::Args;
 use super::bench::Board;
 use super::plan::Layout;
 use super::root::{self, Setup};
-use super::{job, point, script};
+use super::server;
+use super::{bench, job, point, script};
 use crate::project::Project;
 use crate::{Error, Exit};
 
@@ -82,7 +84,7 @@ fn follow(args: &TraceArgs) -> Result<Vec<Step>, Error> {
         cores: Vec::new(),
         pages: 3,
         layout: vec![args.layout],
-        policy: super::pager::Policy::Bitmap,
+        policy: None,
         seed: 1,
         cost: args.cost.clone(),
         script: None,
@@ -102,25 +104,20 @@ fn follow(args: &TraceArgs) -> Result<Vec<Step>, Error> {
     let file = Project::find()?.root().join("ned-scripts").join(name);
     let mut plan = script::run(&file, args.core + 1, options.pages)?;
     plan.programs.retain(|p| p.core == args.core);
-    let work = series.costs.pager_request;
-    let machine = series.machine.clone();
     let setup = Setup {
         plan,
-        machine: machine.clone(),
-        policy: series.policy,
-        work,
+        work: series.costs.pager_request,
+        modes: vec![bench::Mode::Single],
     };
-    let o = Options {
-        costs: series.costs.clone(),
-        ..Options::new(machine)
-    };
-    let mut model = Model::new(&o).map_err(|e| Error::Usage(e.to_string()))?;
+    let mut model = Model::new(&series.options()).map_err(|e| Error::Usage(e.to_string()))?;
     model.keep_events();
-    let board = std::sync::Arc::new(Board::default());
-    model.boot(point::sigma0, move |_| {
-        let _ = root::run(&setup, &board);
-    });
+    let (board, failure) = (Arc::new(Board::default()), server::Failure::default());
+    let f = failure.clone();
+    model.boot(point::sigma0, move |_| root::run(&setup, &board, &f));
     model.run(10_000_000);
+    if let Some(e) = failure.lock().expect("nothing runs any more").take() {
+        return Err(Error::Usage(e));
+    }
     let steps = story(&model, &model.events());
     if steps.is_empty() {
         return Err(Error::Usage(format!(
@@ -134,7 +131,7 @@ fn follow(args: &TraceArgs) -> Result<Vec<Step>, Error> {
 /// The events from the second fault of the program (the first one still makes page tables) to the
 /// answer's arrival.
 fn story(model: &Model, events: &[Event]) -> Vec<Step> {
-    let base = super::pager::BASE;
+    let base = bench::BASE;
     let Some(first) = events
         .iter()
         .position(|e| matches!(e.what, What::Fault { addr, .. } if addr == base + 4096))

@@ -1,15 +1,18 @@
 //! The main job: all layouts on more and more cores.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fiasco_model::{Costs, Machine};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::Args;
-use super::plan::Layout;
+use super::bench::Mode;
+use super::plan::{Layout, Plan};
 use super::point::{Point, Series, measure};
-use super::{report, script, table};
+use super::{record, report, script, table};
 use crate::project::Project;
 use crate::{Error, Exit};
 
@@ -24,7 +27,12 @@ pub struct Results {
     pub points: Vec<Point>,
     /// Host time of it all.
     pub took: Duration,
+    /// The record of the real kernel's counts.
+    pub record: record::Found,
 }
+
+/// Most measurements at once: each needs the host memory of a whole machine's tables.
+const AT_ONCE: usize = 4;
 
 /// Runs the experiment, prints the table, writes the report.
 ///
@@ -38,19 +46,13 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         return real_threads(args, &series, &cores, &scripts);
     }
     let start = Instant::now();
-    let bar = ProgressBar::new((scripts.len() * cores.len()) as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let mut points = Vec::new();
+    let mut plans = Vec::new();
     for file in &scripts {
         for n in &cores {
-            let plan = script::run(file, *n, args.pages)?;
-            bar.set_message(format!("{}, {n} cores", plan.layout.name()));
-            points.push(measure(&series, &plan)?);
-            bar.inc(1);
+            plans.push(script::run(file, *n, args.pages)?.with_policy(args.policy));
         }
     }
-    bar.finish_and_clear();
+    let points = measure_all(&series, &plans)?;
     let cost_source = args.cost.as_ref().map_or_else(
         || "conf/cost/opteron-6174.toml".into(),
         |p| p.display().to_string(),
@@ -60,6 +62,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         cost_source,
         points,
         took: start.elapsed(),
+        record: record::find(Project::find()?.root()),
     };
     anstream::print!("{}", table::text(&results));
     let files = report::write(&results, &args.report)?;
@@ -67,6 +70,40 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         anstream::println!("wrote {}", f.display());
     }
     Ok(Exit::Success)
+}
+
+/// Measures every plan, several at once: each run is a machine of its own, so the result is the same.
+fn measure_all(series: &Series, plans: &[Plan]) -> Result<Vec<Point>, Error> {
+    let bar = ProgressBar::new(plans.len() as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    // The long ones first, so that none is left for the end.
+    let mut order: Vec<usize> = (0..plans.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(plans[*i].programs.len()));
+    let next = AtomicUsize::new(0);
+    let points: Mutex<Vec<(usize, Result<Point, Error>)>> = Mutex::default();
+    let work = || {
+        while let Some(i) = order.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let plan = &plans[*i];
+            let (name, n) = (plan.layout().name(), plan.programs.len());
+            bar.set_message(format!("{name}, {n} cores"));
+            let point = measure(series, plan);
+            if point.is_err() {
+                next.store(order.len(), Ordering::SeqCst);
+            }
+            points
+                .lock()
+                .expect("nobody panics with it")
+                .push((*i, point));
+            bar.inc(1);
+        }
+    };
+    let hosts = std::thread::available_parallelism().map_or(1, |n| n.get().min(AT_ONCE));
+    std::thread::scope(|scope| (0..hosts).for_each(|_| drop(scope.spawn(work))));
+    bar.finish_and_clear();
+    let mut points = points.into_inner().expect("nobody panics with it");
+    points.sort_by_key(|(i, _)| *i);
+    points.into_iter().map(|(_, point)| point).collect()
 }
 
 /// The same runs on real threads: what is shown is that everything was served, and the counts.
@@ -78,18 +115,22 @@ fn real_threads(
 ) -> Result<Exit, Error> {
     for file in scripts {
         for n in cores {
-            let plan = script::run(file, *n, args.pages)?;
+            let plan = script::run(file, *n, args.pages)?.with_policy(args.policy);
             let start = Instant::now();
-            let (alloc, free) = super::point::race(series, &plan)?;
+            let measured = super::point::race(series, &plan)?;
+            let took = start.elapsed().as_secs_f64();
             let pages = u64::from(*n) * u64::from(args.pages);
-            anstream::println!(
-                "{:<8} {n:>3} cores: {pages} pages allocated and freed, {} faults, {} unmaps, \
-                 {:.1} s on the host",
-                plan.layout.name(),
-                alloc.faults,
-                free.unmaps,
-                start.elapsed().as_secs_f64()
-            );
+            for m in measured {
+                anstream::println!(
+                    "{:<8} {n:>3} cores, {:<6}: {pages} pages allocated and freed, {} faults, {} \
+                     unmap calls",
+                    plan.layout().name(),
+                    m.mode.name(),
+                    m.alloc_counts.faults,
+                    m.free_counts.unmap_calls,
+                );
+            }
+            anstream::println!("{:<22} {took:.1} s on the host, all memory back", "");
         }
     }
     Ok(Exit::Success)
@@ -119,9 +160,9 @@ pub fn series(args: &Args) -> Result<Series, Error> {
     Ok(Series {
         machine,
         costs,
-        policy: args.policy,
         seed: args.seed,
         pages: args.pages,
+        modes: Mode::ALL.to_vec(),
     })
 }
 

@@ -24,8 +24,10 @@ pub fn lines(
     r: &Results,
     title: &str,
     unit: &str,
-    value: impl Fn(&super::point::Point) -> f64,
+    mode: super::bench::Mode,
+    value: impl Fn(&super::point::Measured, &super::point::Point) -> f64,
 ) -> Result<String, String> {
+    let value = |p: &super::point::Point| p.mode(mode).map_or(0.0, |m| value(m, p));
     let mut svg = String::new();
     draw(&mut svg, r, title, unit, value).map_err(|e| format!("cannot draw '{title}': {e}"))?;
     Ok(svg)

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table, UserData, UserDataMethods, Value, Variadic};
 
-use super::plan::{Layout, Plan, Program};
+use super::plan::{Factory, Plan, Program, server_args};
 use crate::Error;
 
 /// Members of ned's `L4` table that the model does not have, so that a script using them learns
@@ -37,10 +37,10 @@ enum Cap {
     Channel(usize),
     /// A factory for programs' kernel objects and proxies.
     UserFactory,
-    /// Memory and region maps of a core's pager.
-    Memory(u32),
-    /// A scheduler for the CPUs of a mask.
-    Scheduler(u64),
+    /// A factory of the pager service: memory and region maps.
+    Memory(usize),
+    /// A scheduler; the lowest of its CPUs.
+    Scheduler(u32),
     /// Something that programs are given and the model does not look at.
     Other,
 }
@@ -49,8 +49,9 @@ enum Cap {
 #[derive(Debug, Default)]
 struct World {
     channels: usize,
-    /// The pager service: its channel and layout.
-    service: Option<(usize, Layout)>,
+    /// The pager service: its channel and its server's command line.
+    service: Option<(usize, Vec<String>)>,
+    factories: Vec<Factory>,
     programs: Vec<Program>,
 }
 
@@ -93,27 +94,22 @@ fn create(this: &CapValue, args: &[Value]) -> mlua::Result<CapValue> {
         return refuse("create(): expected a protocol of L4.Proto first".into());
     };
     let cap = match (&this.cap, proto) {
-        (Cap::UserFactory, SCHEDULER) => match args.get(3).and_then(Value::as_integer) {
-            Some(mask) if mask != 0 => Cap::Scheduler(mask as u64),
-            _ => {
+        (Cap::UserFactory, SCHEDULER) => match lowest_cpu(args.get(3..).unwrap_or_default()) {
+            Some(cpu) => Cap::Scheduler(cpu),
+            None => {
                 return refuse(
-                    "create(L4.Proto.Scheduler, max, base, mask): expected a mask of CPUs".into(),
+                    "create(L4.Proto.Scheduler, max, base, masks...): expected masks of CPUs"
+                        .into(),
                 );
             }
         },
         (Cap::Channel(n), FACTORY) => {
-            let served = this.world.borrow().service.map(|s| s.0) == Some(*n);
-            let text = args
-                .get(1)
-                .and_then(|v| v.as_string()?.to_str().ok().map(|s| s.to_string()));
-            let core = text
-                .as_deref()
-                .and_then(|t| t.strip_prefix("core=")?.parse().ok());
-            match core {
-                Some(core) if served => Cap::Memory(core),
-                _ if !served => return refuse("create() on a channel that no server has".into()),
-                _ => return refuse("create(L4.Proto.Factory, \"core=N\"): expected a core".into()),
+            let mut world = this.world.borrow_mut();
+            if world.service.as_ref().is_none_or(|s| s.0 != *n) {
+                return refuse("create() on a channel that no server has".into());
             }
+            world.factories.push(factory(&args[1..])?);
+            Cap::Memory(world.factories.len() - 1)
         }
         (cap, _) => {
             return refuse(format!(
@@ -126,6 +122,35 @@ fn create(this: &CapValue, args: &[Value]) -> mlua::Result<CapValue> {
         cap,
         world: this.world.clone(),
     })
+}
+
+/// The lowest CPU of masks of 64 each.
+fn lowest_cpu(masks: &[Value]) -> Option<u32> {
+    let masks: Option<Vec<i64>> = masks.iter().map(Value::as_integer).collect();
+    let set = masks?.into_iter().enumerate().find(|(_, mask)| *mask != 0);
+    set.map(|(word, mask)| word as u32 * 64 + mask.trailing_zeros())
+}
+
+/// The arguments of a factory behind the protocol; what they say is the server's to judge.
+fn factory(args: &[Value]) -> mlua::Result<Factory> {
+    let mut factory = Factory {
+        quota: None,
+        place: String::new(),
+    };
+    for arg in args {
+        match arg {
+            Value::Integer(n) => factory.quota = Some(n.cast_unsigned()),
+            Value::String(s) => factory.place = s.to_str()?.to_string(),
+            other => {
+                return refuse(format!(
+                    "create(L4.Proto.Factory, ...): found a {}; expected [quota,] \"core=N\" or \
+                     \"node=N\"",
+                    other.type_name()
+                ));
+            }
+        }
+    }
+    Ok(factory)
 }
 
 /// Runs a script.
@@ -141,7 +166,7 @@ pub fn run(file: &Path, cores: u32, pages: u32) -> Result<Plan, Error> {
     let outcome = execute(file, &text, cores, pages, &world);
     outcome.map_err(|e| Error::Usage(format!("boot script: {}", first_lines(&e.to_string()))))?;
     let world = world.take();
-    let Some((_, layout)) = world.service else {
+    let Some((_, server)) = world.service else {
         return Err(Error::Usage(format!(
             "boot script {}: it starts no rom/percore-pager; expected one, e.g. by \
              require(\"percore\").pagers(\"core\", 48)",
@@ -149,7 +174,8 @@ pub fn run(file: &Path, cores: u32, pages: u32) -> Result<Plan, Error> {
         )));
     };
     Ok(Plan {
-        layout,
+        server,
+        factories: world.factories,
         programs: world.programs,
     })
 }
@@ -243,7 +269,7 @@ fn l4_table(lua: &Lua, world: &Shared) -> mlua::Result<Table> {
     Ok(l4)
 }
 
-fn loader(lua: &Lua, world: &Shared, memory_of: Option<u32>) -> mlua::Result<Table> {
+fn loader(lua: &Lua, world: &Shared, memory: Option<usize>) -> mlua::Result<Table> {
     let t = lua.create_table()?;
     let w = world.clone();
     let channel = lua.create_function(move |_, _: Table| {
@@ -257,7 +283,7 @@ fn loader(lua: &Lua, world: &Shared, memory_of: Option<u32>) -> mlua::Result<Tab
     t.set("new_channel", channel)?;
     let w = world.clone();
     let start = lua.create_function(move |_, (_, env, command): (Table, Table, String)| {
-        start(&w, &env, &command, memory_of)
+        start(&w, &env, &command, memory)
     })?;
     t.set("start", start)?;
     Ok(t)
@@ -270,19 +296,16 @@ fn cap_of(t: &Table, key: &str) -> Option<Cap> {
     }
 }
 
-fn start(w: &Shared, env: &Table, command: &str, memory_of: Option<u32>) -> mlua::Result<()> {
+fn start(w: &Shared, env: &Table, command: &str, memory: Option<usize>) -> mlua::Result<()> {
     let mut words = command.split_whitespace().map(str::to_owned);
     let Some(name) = words.next() else {
         return refuse("start(): expected a program".into());
     };
     let args: Vec<String> = words.collect();
     if name == "rom/percore-pager" {
-        let text = args.iter().find_map(|a| a.strip_prefix("--layout="));
-        let Some(layout) = text.and_then(Layout::named) else {
-            return refuse(format!(
-                "{command}: expected --layout=central, --layout=node or --layout=core"
-            ));
-        };
+        if let Err(e) = server_args(&args) {
+            return refuse(format!("{command}: {e}"));
+        }
         let channel = env
             .get::<Table>("caps")
             .ok()
@@ -290,20 +313,22 @@ fn start(w: &Shared, env: &Table, command: &str, memory_of: Option<u32>) -> mlua
         let Some(Cap::Channel(n)) = channel else {
             return refuse("rom/percore-pager: expected caps = { pager = channel:svr() }".into());
         };
-        w.borrow_mut().service = Some((n, layout));
+        let before = w.borrow_mut().service.replace((n, args));
+        if before.is_some() {
+            return refuse("rom/percore-pager: the model runs one of it".into());
+        }
         return Ok(());
     }
-    let mask = match cap_of(env, "scheduler") {
-        Some(Cap::Scheduler(mask)) => mask,
-        None => 1,
+    let core = match cap_of(env, "scheduler") {
+        Some(Cap::Scheduler(cpu)) => cpu,
+        None => 0,
         Some(_) => return refuse(format!("{name}: scheduler is no scheduler")),
     };
-    let core = mask.trailing_zeros();
     w.borrow_mut().programs.push(Program {
         name,
         args,
         core,
-        memory_of,
+        memory,
     });
     Ok(())
 }
