@@ -10,7 +10,7 @@ use crate::frames::{FrameNo, PageOrder, Policy};
 
 use super::object::{Ds, Kind, flag};
 use super::page;
-use super::populate;
+use super::populate::{self, Brought};
 use super::table;
 use super::word::{GROUP, GROUP_SHIFT, Group, Page, frame_of};
 use super::work::Work;
@@ -161,17 +161,21 @@ fn map_any<P: Policy, K: Kernel>(
     let page = ask.offset >> PAGE_SHIFT;
     let base = ask.spot & !(PAGE_SIZE - 1);
     let (frame, order, work) = if it.kind() == Kind::OnDemand {
-        let (frame, work, alone) = match page::look(pool.arena(), ds, page) {
-            Page::Own(frame) => (frame, 0, false),
+        let before = it.pages;
+        let (frame, work, most) = match page::look(pool.arena(), ds, page) {
+            Page::Own(frame) => (frame, 0, PageOrder::MAX.get()),
             _ => {
                 let brought = populate::bring(pool, ds, page, ask.flags & flag::W != 0)?;
-                (brought.frame(), brought.work(), brought.alone())
+                let pages = pool.arena().get(ds).pages.saturating_sub(before);
+                (brought.frame(), brought.work(), new_order(brought, pages))
             }
         };
-        let order = if alone {
-            0
-        } else {
-            on_demand_order(pool.arena(), ds, page, fitting(frame, base, ask.window))
+        let order = match most {
+            0 => 0,
+            most => {
+                let most = fitting(frame, base, ask.window).min(most);
+                on_demand_order(pool.arena(), ds, page, most)
+            }
         };
         (frame, order, work)
     } else {
@@ -188,6 +192,16 @@ fn map_any<P: Policy, K: Kernel>(
         caching,
         work,
     })
+}
+
+/// The order of the block to show when `pages` were brought: not much more than those. The pages beside them
+/// are mapped already, as a rule, and the kernel would enter each of them again, for some 1000
+/// instructions a page; it does not make a large page of what lies there in small ones.
+fn new_order(brought: Brought, pages: u64) -> u32 {
+    if brought.alone() {
+        return 0;
+    }
+    pages.max(1).next_power_of_two().trailing_zeros()
 }
 
 /// The largest order, up to 18, in which frame and spot agree and which stays in the window.
