@@ -43,6 +43,10 @@ impl World {
         world.put("project/conf/modules.list", LIST);
         world.put("project/conf/machines/.keep", "");
         world.put(
+            "project/conf/count/kernel-events.toml",
+            include_str!("../../conf/count/kernel-events.toml"),
+        );
+        world.put(
             "project/target-l4re/x86_64-unknown-linux-gnu/release/sigma0-rs",
             "",
         );
