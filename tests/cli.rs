@@ -136,6 +136,23 @@ fn a_missing_boot_file_is_named() {
 }
 
 #[test]
+fn a_list_of_the_users_own_finds_the_files_beside_it() {
+    let world = World::new();
+    world.put("mine/own-program", "");
+    let list = world.path("mine/modules.list");
+    world.put("mine/modules.list", "entry mine\nmodule own-program\n");
+    let args = [
+        "qemu",
+        "mine",
+        "--dry-run",
+        "--list",
+        list.to_str().unwrap(),
+    ];
+    let run = world.percore(&args).assert().code(0);
+    run.stdout(contains(world.path("mine/own-program").to_str().unwrap()));
+}
+
+#[test]
 fn a_dry_run_shows_the_command_with_doubled_commas() {
     let world = World::new();
     let run = world

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstream::adapter::StripBytes;
@@ -129,6 +129,10 @@ impl Guest {
         request.roottask_args = self.roottask_args.clone();
         request.qemu_args = self.qemu_arg.clone();
         request.search_dirs = list.search_dirs.clone();
+        // A user keeps boot scripts beside the list that names them.
+        request
+            .search_dirs
+            .extend(list.file.parent().map(Path::to_owned));
         Ok(request)
     }
 }
