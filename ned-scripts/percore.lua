@@ -182,6 +182,14 @@ function percore.statistics(pagers, args)
   return app and app:wait();
 end
 
+-- Frames of all the pagers' cores that are not free.
+function percore.used(pagers)
+  return L4.default_loader:start({
+    caps = { pager = pagers:m("rws") },
+    log = { "used", "cyan" },
+  }, "rom/percore-top --used"):wait();
+end
+
 -- The paper's experiment: one program a core that allocates and frees pages. CORES and PAGES can be
 -- set before the script runs (ned -e "CORES=12").
 function percore.paper(layout)

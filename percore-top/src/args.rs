@@ -9,6 +9,8 @@ pub struct Args {
     pub interval: u64,
     /// Pictures, endless when `None`.
     pub count: Option<u64>,
+    /// Show nothing; the exit code is the number of frames that are not free, for scripts.
+    pub used: bool,
 }
 
 /// An argument that means nothing, by its number.
@@ -16,7 +18,7 @@ pub struct Args {
 pub struct Unknown(pub usize);
 
 /// How the program is called.
-pub const USAGE: &str = "percore-top [--once] [--interval=SECONDS] [--count=PICTURES]";
+pub const USAGE: &str = "percore-top [--once | --used] [--interval=SECONDS] [--count=PICTURES]";
 
 /// Longest time between two pictures: an hour.
 const LONGEST: u64 = 3600;
@@ -27,6 +29,7 @@ impl Args {
         once: false,
         interval: 2,
         count: None,
+        used: false,
     };
 
     /// Reads arguments, the program's name not among them.
@@ -40,6 +43,8 @@ impl Args {
             let value = |name: &[u8]| arg.strip_prefix(name).and_then(number);
             if arg == b"--once" {
                 parsed.once = true;
+            } else if arg == b"--used" {
+                parsed.used = true;
             } else if let Some(seconds) = value(b"--interval=").filter(|s| *s <= LONGEST) {
                 parsed.interval = seconds;
             } else if let Some(count) = value(b"--count=") {
@@ -84,9 +89,11 @@ mod tests {
             once: true,
             interval: 10,
             count: Some(3),
+            used: false,
         };
         assert_eq!(all, Ok(want));
         assert_eq!(want.pictures(), Some(1));
+        assert!(parse(&["--used"]).is_ok_and(|args| args.used));
         assert_eq!(
             parse(&["--count=7"]).map(|args| args.pictures()),
             Ok(Some(7))

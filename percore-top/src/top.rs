@@ -36,6 +36,9 @@ pub fn main(process: &'static Process) -> i64 {
             return 1;
         }
     };
+    if args.used {
+        return used(pager, cores).map_or(-1, |frames| frames as i64);
+    }
     let mut before = [Counters::default(); CORES];
     let mut left = args.pictures();
     loop {
@@ -54,6 +57,25 @@ pub fn main(process: &'static Process) -> i64 {
     }
 }
 
+/// Numbers of the cores to ask; `cores` is [`OWN_CORE`] for the program's own.
+fn numbers(cores: u32) -> core::ops::RangeInclusive<u32> {
+    if cores == OWN_CORE {
+        OWN_CORE..=OWN_CORE
+    } else {
+        0..=cores.saturating_sub(1)
+    }
+}
+
+/// Frames of all cores that clients use or have given up and that are not free yet.
+fn used(pager: Pager, cores: u32) -> l4re_rs::Result<u64> {
+    let mut frames = 0;
+    for number in numbers(cores) {
+        let memory = pager.on(number).memory()?;
+        frames += memory.used + memory.kept + memory.waiting;
+    }
+    Ok(frames)
+}
+
 /// Paints all cores; `cores` is [`OWN_CORE`] for the program's own.
 fn picture(
     pager: Pager,
@@ -63,12 +85,7 @@ fn picture(
 ) -> l4re_rs::Result<()> {
     let repaint = if args.once { "" } else { REPAINT };
     println!("{repaint}{HEADING}");
-    let numbers = if cores == OWN_CORE {
-        OWN_CORE..=OWN_CORE
-    } else {
-        0..=cores.saturating_sub(1)
-    };
-    for number in numbers.clone() {
+    for number in numbers(cores) {
         let sample = ask(pager.on(number))?;
         let place = before.get_mut(sample.info.core as usize);
         let since = place.as_deref().copied().unwrap_or_default();
@@ -77,7 +94,7 @@ fn picture(
             *place = sample.counters;
         }
     }
-    for number in numbers {
+    for number in numbers(cores) {
         let pager = pager.on(number);
         println!("{}", Free(&pager.info()?.0, &pager.orders()?));
     }
