@@ -17,6 +17,14 @@ fn refused(error: Errno) -> MsgTag {
 /// A map request for a dataspace. `word` is the message's label.
 #[inline(never)]
 pub fn engine_counted_map(m: &mut Machine, word: u64, tag: MsgTag) -> MsgTag {
+    if tag == objects::QUICK_MAP && objects::quick_map(&m.objects, &mut m.pool, word, m.utcb) {
+        return objects::ANSWER;
+    }
+    map_fully(m, word, tag)
+}
+
+#[inline(never)]
+fn map_fully(m: &mut Machine, word: u64, tag: MsgTag) -> MsgTag {
     let Some(found) = m.objects.find(word) else {
         return refused(Errno::NoEnt);
     };
@@ -51,7 +59,15 @@ pub fn engine_counted_map(m: &mut Machine, word: u64, tag: MsgTag) -> MsgTag {
 
 /// A page fault in a region map.
 #[inline(never)]
-pub fn engine_counted_fault(m: &mut Machine, word: u64, _: MsgTag) -> MsgTag {
+pub fn engine_counted_fault(m: &mut Machine, word: u64, tag: MsgTag) -> MsgTag {
+    if tag == objects::QUICK_FAULT && objects::quick_fault(&m.objects, &mut m.pool, word, m.utcb) {
+        return objects::ANSWER;
+    }
+    fault_fully(m, word)
+}
+
+#[inline(never)]
+fn fault_fully(m: &mut Machine, word: u64) -> MsgTag {
     let Some(found) = m.objects.find(word) else {
         return refused(Errno::NoEnt);
     };

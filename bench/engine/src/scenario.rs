@@ -22,7 +22,7 @@ impl Random {
 }
 
 /// Names, and what they mean.
-pub const ALL: [(&str, &str); 15] = [
+pub const ALL: [(&str, &str); 17] = [
     ("order-1m", "1 MiB in order"),
     ("order-8m", "8 MiB in order"),
     ("order-8m-zeroed", "8 MiB in order, memory zeroed ahead"),
@@ -36,6 +36,8 @@ pub const ALL: [(&str, &str); 15] = [
     ),
     ("random", "single pages of 1 GiB at random"),
     ("random-zeroed", "the same, memory zeroed ahead"),
+    ("lone", "one page in 61, in order"),
+    ("lone-zeroed", "the same, memory zeroed ahead"),
     ("dense", "pages of 8 MiB at random, each once"),
     ("stride", "one page in 64 KiB"),
     ("again", "pages that are there, of 8 MiB touched in order"),
@@ -66,6 +68,8 @@ pub fn run(name: &str, path: Path) -> Option<u64> {
         }
         "random" => random(m, path, 1024 * MIB, 2000, false),
         "random-zeroed" => random(m, path, 1024 * MIB, 500, true),
+        "lone" => lone(m, path, false),
+        "lone-zeroed" => lone(m, path, true),
         "dense" => dense(m, path),
         "stride" => stride(m, path),
         "again" => again(m, path, true),
@@ -112,6 +116,19 @@ fn random(m: &mut Machine, path: Path, bytes: u64, faults: u64, zeroed: bool) ->
             m.idle();
         }
         c.touch(m, random.below(bytes / PAGE), true);
+    }
+    c.faults
+}
+
+/// Single pages as M4 has them (`bench-pager`): too far apart for anything to be brought with them.
+fn lone(m: &mut Machine, path: Path, zeroed: bool) -> u64 {
+    const PAGES: u64 = 1000;
+    let mut c = client(m, path, PAGES * 61 * PAGE);
+    for n in 0..PAGES {
+        if zeroed {
+            m.idle();
+        }
+        c.touch(m, n * 61, true);
     }
     c.faults
 }

@@ -17,6 +17,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
+use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
 use super::quota::Account;
@@ -186,6 +187,19 @@ impl Arena {
         unsafe { self.place(at).as_mut() }
     }
 
+    /// The arena, to be held in registers: so that the compiler need not load where it is again after each
+    /// store to it.
+    #[inline(always)]
+    pub(super) fn in_registers(&mut self) -> Held<'_> {
+        Held {
+            arena: Arena {
+                base: self.base,
+                last: self.last,
+            },
+            borrow: PhantomData,
+        }
+    }
+
     /// Half word `index` of the array at `at`.
     #[inline(always)]
     pub fn half(&self, at: Ref<[u64; 0]>, index: usize) -> u32 {
@@ -262,6 +276,31 @@ impl Arena {
         }
     }
 
+    /// The same as [`Arena::word`] for an array that is named by its number. Any number is as good as
+    /// any [`Ref`].
+    #[inline(always)]
+    pub(super) fn word_at(&self, raw: u32, index: usize) -> u64 {
+        let index = index & (PAGE_BYTES / 8 - 1);
+        // SAFETY: as in `word_place`, for which the number need not be that of an object, either.
+        unsafe { self.start(raw).cast::<u64>().add(index).read() }
+    }
+
+    /// The same as [`Arena::set_word`] in this way.
+    #[inline(always)]
+    pub(super) fn set_word_at(&mut self, raw: u32, index: usize, value: u64) {
+        let index = index & (PAGE_BYTES / 8 - 1);
+        // SAFETY: as in `word_at`, with the arena's exclusive borrow.
+        unsafe { self.start(raw).cast::<u64>().add(index).write(value) }
+    }
+
+    /// Sets the first `words` words of the array at `at` to 0; at most 64.
+    #[inline]
+    pub fn clear_words(&mut self, at: Ref<[u64; 0]>, words: usize) {
+        let words = words.min(ARRAY);
+        // SAFETY: as in `set_words`.
+        unsafe { self.word_place(at, 0).write_bytes(0, words) };
+    }
+
     #[inline(always)]
     fn word_place(&self, at: Ref<[u64; 0]>, index: usize) -> NonNull<u64> {
         let index = index & (PAGE_BYTES / 8 - 1);
@@ -273,6 +312,28 @@ impl Arena {
     #[inline(always)]
     pub fn set<T: Pod>(&mut self, at: Ref<T>, value: T) {
         *self.get_mut(at) = value;
+    }
+}
+
+/// See [`Arena::in_registers`]: stands for the exclusive borrow that it was made from.
+pub(super) struct Held<'a> {
+    arena: Arena,
+    borrow: PhantomData<&'a mut Arena>,
+}
+
+impl Deref for Held<'_> {
+    type Target = Arena;
+
+    #[inline(always)]
+    fn deref(&self) -> &Arena {
+        &self.arena
+    }
+}
+
+impl DerefMut for Held<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Arena {
+        &mut self.arena
     }
 }
 

@@ -277,6 +277,36 @@ pub fn reserve(arena: &mut Arena, account: Ref<Account>, bytes: u64) -> bool {
     room
 }
 
+/// Whether [`charge_room`] may be called: the account has a limit, and room for `bytes` (not 0).
+#[inline(always)]
+pub(super) fn has_room(arena: &Arena, account: Ref<Account>, bytes: u64) -> bool {
+    let it = arena.get(account);
+    // An account without a limit has nothing reserved.
+    it.limit - it.reserved >= bytes
+}
+
+/// The same as [`charge`] for an account that [`has_room`].
+#[inline(always)]
+pub(super) fn charge_room(arena: &mut Arena, account: Ref<Account>, bytes: u64) {
+    let it = arena.get_mut(account);
+    it.reserved += bytes;
+    it.committed += bytes;
+    if let Some(above) = it.counting_parent() {
+        commit(arena, above, bytes);
+    }
+}
+
+/// Counts `bytes` in an account that is charged for them below, and in those above it.
+#[inline(never)]
+fn commit(arena: &mut Arena, account: Ref<Account>, bytes: u64) {
+    let mut next = Some(account);
+    while let Some(at) = next {
+        let it = arena.get_mut(at);
+        it.committed += bytes;
+        next = it.counting_parent();
+    }
+}
+
 /// Charges `bytes` of real memory. `false`, and nothing is changed, when the account has less.
 #[inline]
 #[must_use = "nothing was charged when it is false"]

@@ -137,9 +137,36 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         }
     }
 
+    /// Handles a message by the short way, if it is one of a fault that is simple: `true` when an answer with
+    /// the tag [`objects::ANSWER`] is in the UTCB. Otherwise it is for [`Core::handle_fully`].
+    #[inline(always)]
+    pub fn quick(&mut self, label: u64, tag: MsgTag, utcb: UtcbRef) -> bool {
+        if tag == objects::QUICK_MAP {
+            let done = objects::quick_map(&self.objects, &mut self.pool, label, utcb);
+            self.counters.maps += u64::from(done);
+            done
+        } else if tag == objects::QUICK_FAULT {
+            let done = objects::quick_fault(&self.objects, &mut self.pool, label, utcb);
+            self.counters.faults += u64::from(done);
+            done
+        } else {
+            false
+        }
+    }
+
     /// Handles a message that is in the UTCB; an answer is there on return.
     #[inline]
     pub fn handle(&mut self, msg: Incoming, ticket: Ticket) -> Verdict {
+        if self.quick(msg.label, msg.tag, msg.utcb) {
+            self.handed = None;
+            return Verdict::Answer(objects::ANSWER);
+        }
+        self.handle_fully(msg, ticket)
+    }
+
+    /// The same when [`Core::quick`] has been tried.
+    #[inline]
+    pub fn handle_fully(&mut self, msg: Incoming, ticket: Ticket) -> Verdict {
         self.handed = None;
         let Some(found) = self.objects.find(msg.label) else {
             return self.stray(msg);

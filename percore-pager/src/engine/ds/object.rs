@@ -84,7 +84,14 @@ pub struct Ds {
     pub(super) keeper_prev: Option<Ref<Ds>>,
     /// Length of what begins at `zero_from`.
     pub(super) zero_pages: u32,
+    /// On demand: the leaf of the table that was used last, as a number, and which one it is;
+    /// `NO_LEAF` is none.
+    pub(super) leaf: u32,
+    pub(super) leaf_number: u32,
 }
+
+/// No leaf has this number.
+const NO_LEAF: u32 = u32::MAX;
 
 // SAFETY: numbers and optional references; every pattern is valid.
 unsafe impl Pod for Ds {}
@@ -118,6 +125,8 @@ impl Ds {
             keeper_next: None,
             keeper_prev: None,
             zero_pages: 0,
+            leaf: 0,
+            leaf_number: NO_LEAF,
         };
         ds.resize(size, PAGE_SHIFT as u8);
         ds
@@ -139,6 +148,12 @@ impl Ds {
             1 => Kind::Contiguous,
             _ => Kind::Static,
         }
+    }
+
+    /// Whether it is [`Kind::OnDemand`].
+    #[inline(always)]
+    pub(super) fn is_on_demand(&self) -> bool {
+        self.kind == 0
     }
 
     /// Exact size in bytes.

@@ -92,9 +92,9 @@ pub(super) fn bring<P: Policy, K: Kernel>(
 }
 
 /// [`Ds::quick`]: a touch beside nothing brings a single page.
-const ALONE: u8 = 1;
+pub(super) const ALONE: u8 = 1;
 /// [`Ds::quick`]: every touch brings a single page.
-const ALWAYS_ALONE: u8 = 2;
+pub(super) const ALWAYS_ALONE: u8 = 2;
 
 impl Ds {
     /// Decides whether [`sparse`] can be used from now on.

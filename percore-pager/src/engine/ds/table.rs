@@ -4,13 +4,17 @@
 //! as the dataspace needs. Depth 0 is one group, in the object itself; depths 1 to 4 reach 4 MiB,
 //! 512 MiB, 64 GiB and 8 TiB.
 
+use l4_sys::PAGE_SHIFT;
+
 use crate::engine::arena::{Arena, Ref, Store};
 use crate::engine::slabs::{self, NoMemory};
 
 use super::object::Ds;
-use super::word::GROUP_SHIFT;
+use super::word::{GROUP, GROUP_SHIFT, Group};
 
 const LEAF_SHIFT: u32 = 6;
+/// Words of a leaf.
+pub(super) const LEAF_WORDS: usize = 1 << LEAF_SHIFT;
 const NODE_SHIFT: u32 = 7;
 const DEEPEST: u32 = 4;
 
@@ -90,6 +94,43 @@ pub(super) fn find(arena: &Arena, ds: Ref<Ds>, group: u64) -> Option<Slot> {
     Some(Slot { node, index })
 }
 
+/// Finds the leaf of the byte at `offset`, which is below the end, or makes it, and has the dataspace
+/// remember it. `false` when there is no memory: nodes made stay.
+#[inline(never)]
+pub(super) fn seek<S: Store>(mem: &mut S, ds: Ref<Ds>, offset: u64) -> bool {
+    let group = offset >> (PAGE_SHIFT + GROUP_SHIFT);
+    let slot = match find(mem.arena(), ds, group).map_or_else(|| ensure(mem, ds, group), Ok) {
+        Ok(slot) => slot,
+        Err(NoMemory) => return false,
+    };
+    // The word in the object itself is the whole leaf; it lies where a reference can name it.
+    const { assert!(core::mem::offset_of!(Ds, root) == 16) };
+    let it = mem.arena_mut().get_mut(ds);
+    let own = u32::from(it.depth == 0);
+    it.leaf = slot.node.raw() + own;
+    it.leaf_number = (group >> LEAF_SHIFT) as u32;
+    true
+}
+
+/// Whether the page before or behind `page` is there, which lies at its group's border and of whose group
+/// there is nothing. `None` when it takes more to find out.
+#[inline(never)]
+pub(super) fn beside(arena: &Arena, ds: Ref<Ds>, page: u64) -> Option<bool> {
+    let it = arena.get(ds);
+    let index = (page >> GROUP_SHIFT) as usize % LEAF_WORDS;
+    let (index, n) = match page % GROUP {
+        0 => (index.checked_sub(1)?, GROUP - 1),
+        _ if index + 1 < LEAF_WORDS && page + 1 < it.page_count() => (index + 1, 0),
+        _ => return None,
+    };
+    let word = arena.word_at(it.leaf, index);
+    Some(match Group::from_word(word) {
+        Group::Empty => false,
+        Group::Run { used, .. } => used >> n & 1 != 0,
+        Group::Table(table) => arena.get(table)[n as usize] != 0,
+    })
+}
+
 /// The word at a slot.
 #[inline(always)]
 pub(super) fn load(arena: &Arena, slot: Slot) -> u64 {
@@ -150,7 +191,7 @@ fn new_node<S: Store>(
     words: usize,
 ) -> Result<Node, NoMemory> {
     let node = slabs::take(mem, account, words * 8)?;
-    mem.arena_mut().set_words(node, (0, words), 0, 0);
+    mem.arena_mut().clear_words(node, words);
     Ok(node)
 }
 

@@ -15,10 +15,12 @@ mod fault;
 mod label;
 mod life;
 mod private;
+mod quick;
 mod table;
 
 pub use entry::{Entry, Object};
 pub use fault::{page_fault, page_in};
 pub use label::{Label, Rights};
 pub use private::Private;
+pub use quick::{ANSWER, QUICK_FAULT, QUICK_MAP, quick_fault, quick_map};
 pub use table::{Found, Objects};

@@ -24,6 +24,8 @@ pub struct Objects<'a> {
     live: u32,
     /// The number of entry 0 in labels.
     first: u32,
+    /// Objects that have ended so far, and 1: what was looked up while it is the same is there still.
+    pub(super) epoch: u64,
 }
 
 impl<'a> Objects<'a> {
@@ -49,6 +51,7 @@ impl<'a> Objects<'a> {
             condemned: NONE,
             live: 0,
             first,
+            epoch: 1,
         }
     }
 
@@ -135,6 +138,22 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// The object that a message's label names.
+    #[inline(always)]
+    pub(super) fn look_word(&self, word: u64) -> Option<Object> {
+        // Rights, and bits that no label has.
+        if word & 0xc != 0 {
+            return None;
+        }
+        let at = (word as u32 >> 4).wrapping_sub(self.first);
+        let entry = self.entries.get(at as usize)?;
+        match entry.state {
+            // No entry's generation is 0.
+            State::Live(object) if entry.generation == (word >> 32) as u32 => Some(object),
+            _ => None,
+        }
+    }
+
     /// The object that a message's label, or a received item, names.
     #[inline]
     pub fn find(&self, word: u64) -> Option<Found> {
@@ -163,6 +182,7 @@ impl<'a> Objects<'a> {
             parent.child = next;
         }
         self.live -= 1;
+        self.epoch += 1;
     }
 
     /// Makes an entry free; its old labels find nothing for 2^32 uses.

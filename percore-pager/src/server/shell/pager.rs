@@ -21,6 +21,7 @@ use l4re_rs::msg::Reader;
 use l4re_rs::reply::ReplySlot;
 use l4re_rs::server::Incoming;
 
+use crate::engine::objects::ANSWER;
 use crate::frames::Kind;
 use crate::server::api::Where;
 use crate::server::{Ticket, Turn, Verdict};
@@ -39,9 +40,9 @@ pub const REPLY_SLOTS: u32 = 64;
 /// Bit of tickets of forwarded requests.
 const FORWARDED: u32 = 1 << 31;
 /// While there is work, a piece of it is done after so many messages.
-const MESSAGES_PER_TURN: u32 = 4;
+const MESSAGES_PER_TURN: i32 = 4;
 /// After so many messages in a row it is looked whether the idle thread has work again.
-const IDLE_CHECK: u32 = 16;
+const IDLE_CHECK: i32 = 16;
 /// Frames that must be waiting or lacking for that.
 const IDLE_WORTH: u64 = 64;
 
@@ -131,10 +132,9 @@ struct Loop {
     idle: Option<u32>,
     /// The fetching thread's call, when it rests.
     fetch: Option<u32>,
-    /// Messages in a row.
-    messages: u32,
-    /// After how many of them something else is done.
-    patience: u32,
+    /// Messages that are left until something else is done, and how many there were at first.
+    left: i32,
+    patience: i32,
 }
 
 impl Loop {
@@ -150,7 +150,7 @@ impl Loop {
             current: 0,
             idle: None,
             fetch: None,
-            messages: 0,
+            left: IDLE_CHECK,
             patience: IDLE_CHECK,
         })
     }
@@ -184,26 +184,38 @@ impl Loop {
     fn serve(&mut self) -> ! {
         let utcb = UtcbRef::current();
         let mut answer: Option<MsgTag> = None;
-        loop {
+        'wait: loop {
             self.core.pool.kernel.prepare(utcb);
             let (receive, patience) = if self.core.has_work() {
                 (Timeout::ZERO, MESSAGES_PER_TURN)
             } else {
                 (Timeout::NEVER, IDLE_CHECK)
             };
+            self.left += patience - self.patience;
             self.patience = patience;
             let timeouts = Timeouts::new(Timeout::ZERO, receive);
             let slot = self.reply_slot(self.current);
             // SAFETY: the receive buffers take single capabilities and no memory.
-            let (tag, label) = unsafe {
+            let (mut tag, mut label) = unsafe {
                 match answer {
                     Some(tag) => slot.answer_and_wait(tag, timeouts),
                     None => slot.wait(timeouts),
                 }
             };
+            // Simple faults, one after the other. They need nothing of the above again.
+            while self.core.quick(label, tag, utcb) {
+                answer = Some(ANSWER);
+                self.left -= 1;
+                if self.left <= 0 {
+                    answer = self.look_around(ANSWER, utcb, false);
+                    continue 'wait;
+                }
+                // SAFETY: as above.
+                (tag, label) = unsafe { slot.answer_and_wait(ANSWER, timeouts) };
+            }
             if !tag.has_error() {
                 answer = self.message(Incoming { label, tag, utcb });
-                if self.messages >= self.patience && answer.is_none() {
+                if self.left <= 0 && answer.is_none() {
                     self.turn(utcb);
                 }
                 continue;
@@ -225,15 +237,15 @@ impl Loop {
     /// Handles a message; the answer to send while waiting for the next.
     #[inline(always)]
     fn message(&mut self, msg: Incoming) -> Option<MsgTag> {
-        self.messages += 1;
+        self.left -= 1;
         if msg.label >> 32 == 0 {
             return self.helper(msg);
         }
         let received = msg.tag.items() > 0 && with_capability(&msg);
-        let verdict = self.core.handle(msg, Ticket(self.current));
+        let verdict = self.core.handle_fully(msg, Ticket(self.current));
         match verdict {
             Verdict::Answer(tag) => {
-                if received || self.messages >= self.patience {
+                if received || self.left <= 0 {
                     self.look_around(tag, msg.utcb, received)
                 } else {
                     Some(tag)
@@ -263,7 +275,7 @@ impl Loop {
     #[cold]
     #[inline(never)]
     fn look_around(&mut self, tag: MsgTag, utcb: UtcbRef, received: bool) -> Option<MsgTag> {
-        self.messages = 0;
+        self.left = self.patience;
         let worth = self.core.pool.has_idle_work(IDLE_WORTH);
         if received || self.core.has_work() || (worth && self.idle.is_some()) {
             let failed = self.reply_slot(self.current).answer(tag).has_error();
@@ -292,7 +304,7 @@ impl Loop {
     #[cold]
     #[inline(never)]
     fn turn(&mut self, utcb: UtcbRef) {
-        self.messages = 0;
+        self.left = self.patience;
         match self.core.turn(utcb) {
             Turn::Idle | Turn::More => {}
             Turn::Answer(Ticket(ticket), tag) if ticket & FORWARDED != 0 => {
@@ -336,7 +348,7 @@ impl Loop {
                 if self.core.idle() {
                     return Some(MsgTag(0));
                 }
-                self.messages = 0;
+                self.left = self.patience;
                 self.idle = Some(self.keep_current());
                 None
             }
