@@ -35,8 +35,13 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// quota) comes with that.
     pub(super) fn end_some(&mut self) {
         if !self.sweep.running {
+            let live = self.objects.live();
             // `false`: there was nothing to end.
             let _ = self.objects.turn(&mut self.pool);
+            if self.objects.live() != live {
+                // Calls that wait for another server look again whether their objects are there.
+                self.parked.wake();
+            }
             return;
         }
         let kernel = &mut self.pool.kernel;

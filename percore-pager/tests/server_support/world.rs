@@ -12,6 +12,7 @@ use percore_pager::engine::kernel::{Block, Foreign, Place, Revoke};
 use percore_pager::engine::objects::Label;
 use percore_pager::frames::{FrameNo, Run};
 use percore_pager::server::World;
+use percore_pager::server::shell::fetch::{Fetch, Question};
 
 use crate::machine::Fake;
 
@@ -40,6 +41,9 @@ pub enum Manner {
     Refuses(Errno),
     /// Gives its size, then this error.
     Breaks(Errno),
+    /// Is asked through the server's own [`Fetch`], one question after the other: see
+    /// [`Tables::fetch_once`].
+    Queued,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,7 @@ pub struct Tables {
     pub received: Option<(u64, Manner)>,
     /// Foreign capabilities that were taken: bytes, manner, whether the last question was answered.
     pub foreign: BTreeMap<u64, (u64, Manner, bool)>,
+    pub fetch: Fetch,
     /// Labels of siblings' dataspaces, and their bytes.
     pub peers: BTreeMap<u64, u64>,
     pub foreign_calls: u64,
@@ -80,6 +85,7 @@ impl Tables {
             fuse: None,
             received: None,
             foreign: BTreeMap::new(),
+            fetch: Fetch::new(0),
             peers: BTreeMap::new(),
             foreign_calls: 0,
             window: None,
@@ -144,13 +150,28 @@ impl Tables {
         }
     }
 
-    fn ask(&mut self, foreign: Foreign) -> Result<(u64, Manner), Errno> {
+    /// What the fetching thread does with one question, of one of these servers, that all answer.
+    /// `false` when there was none.
+    pub fn fetch_once(&mut self) -> bool {
+        if self.fetch.ask(self.utcb).is_none() {
+            return false;
+        }
+        let (from, bytes) = (self.utcb.mr(0), self.utcb.mr(2));
+        let size = self.foreign.get(&from).map_or(0, |it| it.0);
+        self.utcb.set_mr(0, 0);
+        self.utcb.set_mr(1, if bytes == 0 { size } else { bytes });
+        assert!(self.fetch.answered(self.utcb));
+        true
+    }
+
+    fn ask(&mut self, foreign: Foreign, question: Question) -> Result<(u64, Manner), Errno> {
         self.foreign_calls += 1;
         self.may_fail()?;
         let it = self.foreign.get_mut(&foreign.0).expect("taken before");
         match it.1 {
             Manner::Slow if !it.2 => Err(Errno::Again),
             Manner::Refuses(error) => Err(error),
+            Manner::Queued => self.fetch.answer(question).map(|_| (it.0, it.1)),
             manner => {
                 it.2 = false;
                 Ok((it.0, manner))
@@ -184,7 +205,12 @@ impl Kernel for Tables {
         offset: u64,
         bytes: u32,
     ) -> Result<u32, Errno> {
-        if let Manner::Breaks(error) = self.ask(from)?.1 {
+        let question = Question::Bytes {
+            from,
+            offset,
+            bytes,
+        };
+        if let Manner::Breaks(error) = self.ask(from, question)?.1 {
             return Err(error);
         }
         let size = self.foreign[&from.0].0;
@@ -262,20 +288,29 @@ impl World for Tables {
         self.clobber();
         let known = self.foreign.remove(&foreign.0);
         assert!(known.is_some(), "a foreign capability was dropped twice");
+        self.fetch.forget(foreign);
     }
 
     fn foreign_size(&mut self, foreign: Foreign) -> Result<u64, Errno> {
-        self.ask(foreign).map(|(size, _)| size)
+        let question = Question::Size { from: foreign };
+        self.ask(foreign, question).map(|(size, _)| size)
     }
 
     fn show_foreign(
         &mut self,
         foreign: Foreign,
         (offset, size): (u64, u64),
-        _execute: bool,
+        execute: bool,
     ) -> Result<FrameNo, Errno> {
         assert!(offset.is_multiple_of(4096) && size.is_multiple_of(4096) && size > 0);
-        let asked = self.ask(foreign);
+        let question = Question::Show {
+            from: foreign,
+            offset,
+            bytes: size,
+            execute,
+            window: Fpage(0),
+        };
+        let asked = self.ask(foreign, question);
         if asked != Err(Errno::Again) {
             self.foreign.remove(&foreign.0).expect("taken before");
         }

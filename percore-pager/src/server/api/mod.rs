@@ -116,6 +116,18 @@ pub(super) enum Task {
     Search(Search),
 }
 
+impl Task {
+    /// The factory that it is for; `None` for the service's.
+    pub(super) fn factory(&self) -> Option<Label> {
+        match self {
+            Task::Alloc(it) => Some(it.factory),
+            Task::Fill(it) => Some(it.factory),
+            Task::Search(it) => it.below,
+            Task::Switch => None,
+        }
+    }
+}
+
 /// What becomes of a request.
 enum Next {
     Answer(MsgTag),
@@ -235,7 +247,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         match task {
             Task::Alloc(it) => self.drop_alloc(&it),
             Task::Fill(it) => self.drop_fill(&it),
-            Task::Switch => self.api.change.nobody_waits(),
+            Task::Switch => self.drop_switch(),
             Task::Search(_) => {}
         }
     }

@@ -13,8 +13,11 @@ use crate::server::world::World;
 
 use super::{Asker, Next, Task, answer};
 
-/// Objects, records or groups of pages that a turn looks at.
+/// What a turn looks at: entries of the table, factories above them, records or groups of pages.
 const TURN: u32 = 64;
+/// What a look into an object with memory costs of it: such a look may go over some [`TURN`] words, most
+/// of them empty.
+const LOOK: u32 = 16;
 
 /// A search for the object that has a frame.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +25,11 @@ pub(in crate::server) struct Search {
     frame: FrameNo,
     state: u32,
     /// Only what this factory or one below it has; anything when `None`.
-    below: Option<Label>,
+    pub(super) below: Option<Label>,
     /// The table entry that is looked at.
     entry: u32,
+    /// How far the way up from its object has been gone: the object, and where.
+    way: Option<(Label, Label)>,
     /// Where in it.
     cursor: u64,
 }
@@ -66,6 +71,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 Asker::Service(_) => None,
             },
             entry: 0,
+            way: None,
             cursor: 0,
         };
         if state != state::MEMORY || it.flags & flag::SEARCH == 0 {
@@ -81,21 +87,31 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         {
             return Step::Done(Err(Errno::BadProto));
         }
-        for _ in 0..TURN {
+        let mut budget = TURN;
+        while budget > 0 {
+            budget -= 1;
             let Some(found) = self.objects.at_number(it.entry) else {
                 return Step::Done(Ok(it.answer(utcb, None)));
             };
             let look = match found {
-                Some((label, found)) if self.is_below(label, it.below) => {
-                    self.look_in(label, found, it)
-                }
-                _ => Look::Not,
+                Some((label, found)) => match self.is_below(label, it, &mut budget) {
+                    Some(true) => {
+                        if !matches!(found, Object::RegionMap(_)) {
+                            budget = budget.saturating_sub(LOOK);
+                        }
+                        self.look_in(label, found, it)
+                    }
+                    Some(false) => Look::Not,
+                    None => return Step::More,
+                },
+                None => Look::Not,
             };
             match look {
                 Look::Found(owned) => return Step::Done(Ok(it.answer(utcb, Some(owned)))),
                 Look::GoOn => return Step::More,
                 Look::Not => {
                     it.entry += 1;
+                    it.way = None;
                     it.cursor = 0;
                 }
             }
@@ -103,19 +119,29 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         Step::More
     }
 
-    /// Whether an object is, or is below, this factory.
-    fn is_below(&self, label: Label, factory: Option<Label>) -> bool {
-        let Some(factory) = factory else {
-            return true;
+    /// Whether an object is, or is below, the factory that asks; `None` when the turn is over before that
+    /// is known.
+    fn is_below(&self, label: Label, it: &mut Search, budget: &mut u32) -> Option<bool> {
+        let Some(factory) = it.below else {
+            return Some(true);
         };
-        let mut next = Some(label);
-        while let Some(at) = next {
-            if at == factory {
-                return true;
+        let mut at = match it.way {
+            Some((from, at)) if from == label => at,
+            _ => label,
+        };
+        while at != factory {
+            if *budget == 0 {
+                it.way = Some((label, at));
+                return None;
             }
-            next = self.objects.parent(at);
+            *budget -= 1;
+            match self.objects.parent(at) {
+                Some(above) => at = above,
+                None => return Some(false),
+            }
         }
-        false
+        it.way = Some((label, at));
+        Some(true)
     }
 
     fn look_in(&self, label: Label, found: Object, it: &mut Search) -> Look {

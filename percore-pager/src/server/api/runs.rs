@@ -42,7 +42,7 @@ impl Dirty {
 /// An ALLOC that is being served.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Alloc {
-    factory: Label,
+    pub(super) factory: Label,
     order: PageOrder,
     flags: u32,
     rights: MemRights,
@@ -56,9 +56,15 @@ pub(in crate::server) struct Alloc {
 /// A RESERVE that is being served.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Fill {
-    factory: Label,
+    pub(super) factory: Label,
     order: PageOrder,
+    /// Runs that there are to be.
     count: u32,
+    /// Runs that are taken or given back at most: what was missing, or too many, at the start. So two
+    /// that want different numbers do not undo each other's work for ever.
+    left: u32,
+    /// Runs are to be taken.
+    more: bool,
     dirty: Option<Dirty>,
 }
 
@@ -319,11 +325,14 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     ) -> Result<Next, Errno> {
         let (factory, _) = asker.factory()?;
         let order = order_of(it.order)?;
-        self.runs_of(factory)?;
+        let runs = self.runs_of(factory)?;
+        let have = runs::kept(self.pool.arena(), runs, order);
         Ok(Next::Long(Task::Fill(Fill {
             factory,
             order,
             count: it.count,
+            left: it.count.abs_diff(have),
+            more: it.count > have,
             dirty: None,
         })))
     }
@@ -342,12 +351,19 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         }
         for _ in 0..TURN_RUNS {
             let have = runs::kept(self.pool.arena(), runs, it.order);
-            if have == it.count {
+            let there = if it.more {
+                have >= it.count
+            } else {
+                have <= it.count
+            };
+            if there || it.left == 0 {
+                it.left = 0;
                 break;
             }
-            if have > it.count {
+            if !it.more {
                 runs::drop_kept(&mut self.pool, runs, it.order);
                 self.api.runs_given += 1;
+                it.left -= 1;
                 continue;
             }
             let Ok(taken) = runs::take(&mut self.pool, runs, it.order) else {
@@ -356,10 +372,11 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                     return Step::Short;
                 }
                 // As many as there are.
-                it.count = have;
+                it.left = 0;
                 break;
             };
             self.api.runs_taken += 1;
+            it.left -= 1;
             let mut dirty = Dirty::of(taken, it.order);
             if !taken.clean && !self.clean(&mut dirty, &mut budget) {
                 it.dirty = Some(dirty);
@@ -367,10 +384,10 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             }
             runs::keep_fresh(self.pool.arena_mut(), runs, taken.handle);
         }
-        let have = runs::kept(self.pool.arena(), runs, it.order);
-        if have != it.count {
+        if it.left > 0 {
             return Step::More;
         }
+        let have = runs::kept(self.pool.arena(), runs, it.order);
         Step::Done(Ok(answer(utcb, 0, &reply::Reserve { have, zero: 0 })))
     }
 }

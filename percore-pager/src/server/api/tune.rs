@@ -33,10 +33,6 @@ impl Change {
     pub(in crate::server) fn is_moving(&self) -> bool {
         self.moving
     }
-
-    pub(super) fn nobody_waits(&mut self) {
-        self.awaited = false;
-    }
 }
 
 fn kind(number: u32) -> Option<Kind> {
@@ -279,6 +275,13 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             Switching::Abandoned | Switching::Idle => {}
         }
         change.moving = false;
+    }
+
+    /// A call that waits for a change was refused: nothing is to be changed.
+    pub(super) fn drop_switch(&mut self) {
+        self.api.change.awaited = false;
+        // `false`: it is done already.
+        let _ = self.pool.abandon_switch();
     }
 
     /// A turn of a call that waits for a change.

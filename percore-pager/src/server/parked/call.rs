@@ -76,6 +76,32 @@ pub(in crate::server) enum Call {
     Retry(Saved),
 }
 
+impl Call {
+    /// The object that was called; `None` for what concerns the whole thread.
+    pub(super) fn label(&self) -> Option<Label> {
+        match self {
+            Call::Work { target, .. }
+            | Call::Copy { target, .. }
+            | Call::CopyForeign { target, .. } => Some(*target),
+            Call::AskForeign(ask) => Some(ask.target),
+            Call::Zero { made } => Some(*made),
+            Call::Attach { map, .. } => Some(*map),
+            Call::Show(shown) => Some(shown.map),
+            Call::Detach { own, .. } => Some(*own),
+            Call::Api(task) => task.factory(),
+            Call::Retry(saved) => Label::from_word(saved.label).map(|(label, _)| label),
+        }
+    }
+
+    /// Whether its steps put questions to other servers.
+    pub(super) fn asks_others(&self) -> bool {
+        matches!(
+            self,
+            Call::AskForeign(_) | Call::CopyForeign { .. } | Call::Show(_)
+        )
+    }
+}
+
 /// A message that was put aside as it came.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Saved {

@@ -3,12 +3,20 @@
 //! A [`Call`] is stepped once at once; if that was not all, it takes a place among the parked ones and
 //! its caller's answer waits. What it holds (a foreign capability, memory of a region to be) it gives back
 //! when it ends, whichever way.
+//!
+//! # When there is no place
+//!
+//! Then the call is refused with NoMem: doing it to its end at once would keep everybody else waiting.
+//! So that one client's threads cannot take the places from all others, the objects of one factory tree have
+//! at most as many places as are free: one tree has half of them, a second one half of the rest, and so on.
+//! (Without reply capabilities nothing can be parked, and a call is done to its end.)
 
 mod call;
 mod step;
 
 use l4_sys::{Errno, MsgTag, UtcbRef};
 
+use crate::engine::objects::Label;
 use crate::frames::Reshape;
 
 use super::core::{Core, Ticket, Turn, Verdict};
@@ -21,17 +29,34 @@ pub(super) use step::Step;
 /// more than most threads have; somebody who makes objects end for ever keeps no caller waiting for ever.
 const PATIENCE: u16 = 4096;
 
+/// Factories above an object that are looked at to find whose call it is. What is nested deeper counts as
+/// one client's.
+const NESTED: u32 = 64;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Free,
     Awake,
     Asleep,
+    /// Its call is being stepped.
+    Taken,
+}
+
+/// Whose call it is: the factory on top of the tree of the object that was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// The server's own, or that of an object which is gone.
+    Nobody,
+    Tree(Label),
+    /// Of an object that is nested too deep to look.
+    Deep,
 }
 
 /// A place for a parked call: memory that the caller of [`Core::new`] provides.
 #[derive(Clone, Copy, Debug)]
 pub struct Parked {
     state: State,
+    owner: Owner,
     /// Turns that the call goes on to wait for memory.
     patience: u16,
     ticket: Ticket,
@@ -42,6 +67,7 @@ impl Parked {
     /// A place with nothing in it.
     pub const EMPTY: Parked = Parked {
         state: State::Free,
+        owner: Owner::Nobody,
         patience: 0,
         ticket: Ticket(0),
         call: None,
@@ -53,6 +79,7 @@ impl Parked {
 pub(super) struct Calls<'a> {
     places: &'a mut [Parked],
     awake: u32,
+    asleep: u32,
     next: usize,
 }
 
@@ -62,6 +89,7 @@ impl<'a> Calls<'a> {
         Calls {
             places,
             awake: 0,
+            asleep: 0,
             next: 0,
         }
     }
@@ -72,24 +100,48 @@ impl<'a> Calls<'a> {
         self.awake
     }
 
-    /// Puts a call aside; `false` when there is no place.
+    /// Puts a call aside; `false` when there is no place, or its owner has too many.
     #[must_use = "the caller still waits when it is false"]
-    fn put(&mut self, ticket: Ticket, call: Call, asleep: bool, patience: u16) -> bool {
-        let Some(place) = self.places.iter_mut().find(|p| p.state == State::Free) else {
+    fn put(&mut self, owner: Owner, ticket: Ticket, call: Call, asleep: bool) -> bool {
+        let (mut free, mut mine) = (0, 0);
+        let mut at = None;
+        for (n, place) in self.places.iter().enumerate() {
+            if place.state == State::Free {
+                free += 1;
+                at = at.or(Some(n));
+            } else if place.owner == owner {
+                mine += 1;
+            }
+        }
+        let Some(at) = at.filter(|_| mine < free) else {
             return false;
         };
-        *place = Parked {
-            state: if asleep { State::Asleep } else { State::Awake },
-            patience,
-            ticket,
-            call: Some(call),
-        };
-        self.awake += u32::from(!asleep);
+        if let Some(place) = self.places.get_mut(at) {
+            (place.owner, place.ticket) = (owner, ticket);
+        }
+        self.put_at(at, call, asleep, PATIENCE);
         true
     }
 
-    /// Takes the next call that can go on out of its place.
-    fn take(&mut self) -> Option<(Ticket, Call, u16)> {
+    fn put_at(&mut self, at: usize, call: Call, asleep: bool, patience: u16) {
+        if let Some(place) = self.places.get_mut(at) {
+            place.state = if asleep { State::Asleep } else { State::Awake };
+            place.patience = patience;
+            place.call = Some(call);
+            self.awake += u32::from(!asleep);
+            self.asleep += u32::from(asleep);
+        }
+    }
+
+    /// Frees the place of a call that was taken.
+    fn free(&mut self, at: usize) {
+        if let Some(place) = self.places.get_mut(at) {
+            place.state = State::Free;
+        }
+    }
+
+    /// Takes the next call that can go on out of its place, which stays its own.
+    fn take(&mut self) -> Option<(usize, Ticket, Call, u16)> {
         let count = self.places.len();
         for n in 0..count {
             let at = (self.next + n) % count;
@@ -99,10 +151,11 @@ impl<'a> Calls<'a> {
             }
             self.next = at + 1;
             self.awake -= 1;
-            place.state = State::Free;
+            place.state = State::Taken;
             let (ticket, patience) = (place.ticket, place.patience);
-            if let Some(call) = place.call.take() {
-                return Some((ticket, call, patience));
+            match place.call.take() {
+                Some(call) => return Some((at, ticket, call, patience)),
+                None => place.state = State::Free,
             }
         }
         None
@@ -110,6 +163,10 @@ impl<'a> Calls<'a> {
 
     /// All calls can go on.
     pub(super) fn wake(&mut self) {
+        if self.asleep == 0 {
+            return;
+        }
+        self.asleep = 0;
         for place in self.places.iter_mut() {
             if place.state == State::Asleep {
                 place.state = State::Awake;
@@ -127,10 +184,28 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             Step::More | Step::Short => false,
             Step::Asleep => true,
         };
-        if !self.setting.inline_work && self.parked.put(ticket, call, asleep, PATIENCE) {
+        if self.setting.inline_work {
+            return self.finish(call, utcb);
+        }
+        let owner = self.whose(&call);
+        if self.parked.put(owner, ticket, call, asleep) {
             self.counters.parked += 1;
             return Verdict::Parked;
         }
+        match call {
+            // The region is gone already. What its memory has not given back it gives back when it ends.
+            Call::Detach { answer, label, .. } => {
+                Verdict::of(step::answer_detach(utcb, answer, label))
+            }
+            call => {
+                self.give_up(call);
+                Verdict::error(Errno::NoMem)
+            }
+        }
+    }
+
+    /// Does a call to its end.
+    fn finish(&mut self, mut call: Call, utcb: UtcbRef) -> Verdict {
         loop {
             match self.step(&mut call, utcb) {
                 Step::Done(answer) => return Verdict::of(answer),
@@ -145,40 +220,56 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         }
     }
 
+    fn whose(&self, call: &Call) -> Owner {
+        let Some(mut top) = call.label() else {
+            return Owner::Nobody;
+        };
+        for _ in 0..NESTED {
+            match self.objects.parent(top) {
+                Some(above) => top = above,
+                None => return Owner::Tree(top),
+            }
+        }
+        Owner::Deep
+    }
+
     /// Puts a message aside until objects that are ending have given their memory back; `false` when
     /// that cannot be done.
     pub(super) fn retry_later(&mut self, saved: Saved, ticket: Ticket) -> bool {
         let call = Call::Retry(saved);
         let may = !self.setting.inline_work && !self.last_try;
-        let put = may && self.parked.put(ticket, call, false, PATIENCE);
+        let put = may && self.parked.put(self.whose(&call), ticket, call, false);
         self.counters.retried += u64::from(put);
         put
     }
 
     /// Steps the next parked call.
     pub(super) fn next_call(&mut self, utcb: UtcbRef) -> Turn {
-        let Some((ticket, mut call, patience)) = self.parked.take() else {
+        let Some((at, ticket, mut call, patience)) = self.parked.take() else {
             return Turn::Idle;
         };
         let error = |error: Errno| MsgTag::plain(error.label(), 0, 0);
         let (asleep, patience) = match self.step(&mut call, utcb) {
-            Step::Done(answer) => return Turn::Answer(ticket, answer.unwrap_or_else(error)),
+            Step::Done(answer) => {
+                self.parked.free(at);
+                return Turn::Answer(ticket, answer.unwrap_or_else(error));
+            }
             Step::Short if patience > 0 => (false, patience - 1),
-            Step::Short => match call {
-                Call::Retry(saved) => return self.try_again(saved, utcb, ticket),
+            Step::Asleep => (true, patience),
+            step => match (step, call) {
+                (_, Call::Retry(saved)) => {
+                    self.parked.free(at);
+                    return self.try_again(saved, utcb, ticket);
+                }
+                (Step::More, _) => (false, patience),
                 _ => {
+                    self.parked.free(at);
                     self.give_up(call);
                     return Turn::Answer(ticket, error(Errno::NoMem));
                 }
             },
-            Step::More => match call {
-                Call::Retry(saved) => return self.try_again(saved, utcb, ticket),
-                _ => (false, patience),
-            },
-            Step::Asleep => (true, patience),
         };
-        let put = self.parked.put(ticket, call, asleep, patience);
-        debug_assert!(put, "the call's own place is free");
+        self.parked.put_at(at, call, asleep, patience);
         Turn::More
     }
 

@@ -29,6 +29,21 @@ pub(in crate::server) enum Step {
 impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Does a turn's worth of a call; its answer is written when it is done.
     pub(super) fn step(&mut self, call: &mut Call, utcb: UtcbRef) -> Step {
+        let foreign = call.asks_others();
+        let step = self.step_any(call, utcb);
+        if foreign && matches!(step, Step::Done(_)) {
+            self.next_may_ask();
+        }
+        step
+    }
+
+    /// A call asks other servers nothing more. One question is under way at a time, so others may
+    /// have been told to wait although nobody has asked theirs: they ask again.
+    fn next_may_ask(&mut self) {
+        self.parked.wake();
+    }
+
+    fn step_any(&mut self, call: &mut Call, utcb: UtcbRef) -> Step {
         match call {
             Call::Work { target, work } => {
                 if !self.is_dataspace(*target) {
@@ -105,9 +120,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 {
                     return Step::More;
                 }
-                let [start, size, cap] = *answer;
-                let words = Writer::new(utcb).u64(start).u64(size).u64(cap);
-                Step::Done(words.finish(*label))
+                Step::Done(answer_detach(utcb, *answer, *label))
             }
             Call::Api(task) => match self.step_api(task, utcb) {
                 Step::Done(Err(Errno::NoMem)) if self.ends() => Step::Short,
@@ -161,6 +174,9 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
 
     /// Gives back what a call holds that is not finished.
     pub(super) fn give_up(&mut self, call: Call) {
+        if call.asks_others() {
+            self.next_may_ask();
+        }
         match call {
             Call::AskForeign(ForeignCopy { from, .. }) | Call::CopyForeign { from, .. } => {
                 self.pool.kernel.drop_foreign(from);
@@ -176,6 +192,16 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     fn is_dataspace(&self, label: Label) -> bool {
         matches!(self.objects.look(label), Some(Object::Dataspace(_)))
     }
+}
+
+/// Writes the answer to detach: start, bytes and the client's index of what is detached.
+pub(super) fn answer_detach(
+    utcb: UtcbRef,
+    [start, size, cap]: [u64; 3],
+    label: i64,
+) -> Result<MsgTag, Errno> {
+    let words = Writer::new(utcb).u64(start).u64(size).u64(cap);
+    words.finish(label)
 }
 
 /// What a client is told when another server refused: that its argument is no dataspace.

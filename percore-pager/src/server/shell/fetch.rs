@@ -83,7 +83,8 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    pub(super) fn new(buffer: u64) -> Self {
+    /// Nothing is asked; bytes come in a page at this address.
+    pub fn new(buffer: u64) -> Self {
         Fetch {
             state: State::Free,
             buffer,
@@ -116,7 +117,7 @@ impl Fetch {
     }
 
     /// A capability goes; nobody wants to know more about it.
-    pub(super) fn forget(&mut self, foreign: Foreign) {
+    pub fn forget(&mut self, foreign: Foreign) {
         self.epoch += 1;
         match self.state {
             State::Waiting(q) | State::Done(q, ..) if q.from() == foreign => {

@@ -11,15 +11,16 @@ use crate::frames::{CacheShape, Cached, FrameNo, Frames, Live, Memory, Need, Win
 use crate::server::{Core, Setting};
 
 use super::effects::Effects;
-use super::pager::PagerJob;
+use super::pager::{self, PagerJob};
 
 /// The policy with its cache.
 pub type FramePolicy = Cached<Live<'static>>;
 /// A thread's core.
 pub type ThreadCore = Core<'static, FramePolicy, Effects>;
 
-/// Calls that can be parked.
-const PARKED: usize = 32;
+/// Calls that can be parked: as many as there are reply slots beside that of the next caller and those of
+/// the helpers.
+const PARKED: usize = pager::REPLY_SLOTS as usize - 4;
 const SHORT: &str = "its memory is too small for its tables";
 
 /// Builds the core of a thread.
