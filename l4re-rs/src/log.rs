@@ -17,6 +17,11 @@ pub const WRITE_SIZE: usize = vcon::WRITE_SIZE;
 /// Sends up to [`WRITE_SIZE`] bytes to a log; more are cut. Message registers and buffer
 /// descriptor are as before afterwards. Blocks until the log has taken the text.
 pub fn write_raw(log: Cap<kind::Log>, text: &[u8]) {
+    write_within(log, text, Timeouts::NEVER);
+}
+
+/// [`write_raw`] that gives the text up when the log does not take it in time.
+fn write_within(log: Cap<kind::Log>, text: &[u8], timeouts: Timeouts) {
     let text = text.get(..WRITE_SIZE).unwrap_or(text);
     let utcb = UtcbRef::current();
     let words = 2 + text.len().div_ceil(8);
@@ -32,7 +37,7 @@ pub fn write_raw(log: Cap<kind::Log>, text: &[u8]) {
         let tag = MsgTag::plain(proto::LOG, words, 0);
         // SAFETY: a send receives nothing and a log maps nothing. A log that is not there is no
         // reason to stop, so the result is not looked at.
-        let _ = syscall::invoke(log.idx(), SEND, 0, tag, Timeouts::NEVER);
+        let _ = syscall::invoke(log.idx(), SEND, 0, tag, timeouts);
     }
     for (i, s) in saved.iter().enumerate().take(words) {
         utcb.set_mr(i, *s);
@@ -45,6 +50,7 @@ pub fn write_raw(log: Cap<kind::Log>, text: &[u8]) {
 #[derive(Debug)]
 pub struct LineLog {
     log: Option<Cap<kind::Log>>,
+    timeouts: Timeouts,
     buffer: [u8; WRITE_SIZE],
     used: usize,
 }
@@ -55,6 +61,7 @@ impl LineLog {
     pub const fn new(log: Cap<kind::Log>) -> Self {
         LineLog {
             log: Some(log),
+            timeouts: Timeouts::NEVER,
             buffer: [0; WRITE_SIZE],
             used: 0,
         }
@@ -65,9 +72,17 @@ impl LineLog {
     pub const fn disabled() -> Self {
         LineLog {
             log: None,
+            timeouts: Timeouts::NEVER,
             buffer: [0; WRITE_SIZE],
             used: 0,
         }
+    }
+
+    /// Gives a piece of text up that the log does not take within the send timeout: for servers whose
+    /// log may be a client of theirs.
+    #[must_use]
+    pub const fn within(self, timeouts: Timeouts) -> Self {
+        LineLog { timeouts, ..self }
     }
 
     /// Sends what is buffered.
@@ -75,7 +90,7 @@ impl LineLog {
         if let (Some(log), Some(text)) = (self.log, self.buffer.get(..self.used))
             && !text.is_empty()
         {
-            write_raw(log, text);
+            write_within(log, text, self.timeouts);
         }
         self.used = 0;
     }

@@ -7,10 +7,13 @@
 use core::fmt;
 
 use l4_sys::item::SendItem;
-use l4_sys::{CapIdx, CapRights, Errno, Fpage, MemRights, UtcbRef, mem};
+use l4_sys::ops::endpoint;
+use l4_sys::{CapIdx, CapRights, Errno, Fpage, MemRights, Timeout, Timeouts, UtcbRef, mem, proto};
 use l4re_rs::Cap;
 use l4re_rs::cap::kind;
+use l4re_rs::client::ipc;
 use l4re_rs::log::LineLog;
+use l4re_rs::msg::Writer;
 
 use crate::engine::Kernel;
 use crate::engine::kernel::{Block, Foreign, Place, Revoke};
@@ -27,6 +30,9 @@ use super::windows::Windows;
 pub const BUFFERS: usize = 2;
 /// Slots of the thread's own for received capabilities, from this one on, as many as a word has bits.
 const RECEIVED: u64 = 32;
+
+/// How long a line for people waits for the log that takes it, in microseconds; then it is lost.
+const LOG_PATIENCE_US: u64 = 10_000;
 
 /// Where the number of a table entry is in a label's low half.
 const NUMBER_SHIFT: u32 = 4;
@@ -118,6 +124,14 @@ impl Effects {
             let _ = self.task.release(cap);
         }
     }
+}
+
+/// The label of a gate of this task, as the kernel knows it; `None` when the slot holds none.
+fn label_of(gate: Cap<kind::Gate>) -> Option<u64> {
+    let utcb = UtcbRef::current();
+    let ask = Writer::new(utcb).u64(endpoint::GATE_INFO);
+    let tag = ask.finish(proto::KOBJECT).ok()?;
+    ipc::call(gate, tag).ok().map(|_| utcb.mr(0))
 }
 
 /// The address of a place in a frame.
@@ -252,7 +266,6 @@ impl World for Effects {
         }
         let first = self.received(0).slot();
         let n = CapIdx::from_raw(foreign.0).slot().wrapping_sub(first);
-        // A peer's gate is not ours to give back.
         if n < u64::from(u64::BITS) && self.used & 1 << n != 0 {
             let cap: Cap<kind::Any> = Cap::new(CapIdx::from_raw(foreign.0));
             let _ = self.task.release(cap);
@@ -307,12 +320,32 @@ impl World for Effects {
         let entries = self.slots.entries();
         let number = label as u32 >> NUMBER_SHIFT;
         let (worker, entry) = (number / entries, number % entries);
-        // A thread's gates are in slots of the task, so its dataspace is asked as any other server's.
-        (worker != self.worker).then(|| Foreign(self.slots.gate(worker, entry).raw()))
+        if worker == self.worker {
+            return None;
+        }
+        // A thread's gates are in slots of the task, so its dataspace is asked as any other server's. But
+        // its thread may end it at any moment and make another client's object there: so a copy of the
+        // capability, and only then a look whether the slot has the gate of this label. If it has, it
+        // had it before, too.
+        let free = self.used.trailing_ones();
+        if free >= u64::BITS {
+            return None;
+        }
+        let gate: Cap<kind::Gate> = Cap::new(self.slots.gate(worker, entry));
+        let copy: Cap<kind::Gate> = Cap::new(self.received(free));
+        self.task.copy(gate, copy, CapRights::R).ok()?;
+        if label_of(gate) != Some(label) {
+            let _ = self.task.release(copy);
+            return None;
+        }
+        self.used |= 1 << free;
+        Some(Foreign(copy.idx().raw()))
     }
 
     fn print(&mut self, text: fmt::Arguments<'_>) {
-        let mut log = LineLog::new(self.log);
+        // The log may be a client's, which may wait for this very thread.
+        let patience = Timeouts::new(Timeout::from_us(LOG_PATIENCE_US), Timeout::NEVER);
+        let mut log = LineLog::new(self.log).within(patience);
         let _ = fmt::Write::write_fmt(&mut log, text);
         log.flush();
     }
