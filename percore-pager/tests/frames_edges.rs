@@ -1,39 +1,12 @@
 //! Corners of the frame allocators, each on every policy.
 
-use std::sync::atomic::AtomicU64;
+mod frames_support;
 
+use frames_support::{Any, ME, YOU, memory, order, run};
 use percore_pager::frames::{
-    AllocError, CacheShape, Cached, FrameNo, Frames, FreeError, Kind, Live, Memory, Need, OfKind,
-    Owner, OwnerTag, PageOrder, Policy, Progress, RegionError, Request, Run, SetupError, Window,
-    ZeroShape,
+    AllocError, CacheShape, Cached, FrameNo, Frames, FreeError, Kind, Live, Need, OfKind, Owner,
+    PageOrder, Policy, Progress, RegionError, Request, Run, SetupError, Window, ZeroShape,
 };
-
-const ME: OwnerTag = OwnerTag::new(1).unwrap();
-const YOU: OwnerTag = OwnerTag::new(253).unwrap();
-
-type Any = Frames<'static, OfKind<'static>>;
-
-fn run(start: u64, frames: u64) -> Run {
-    Run::new(FrameNo(start), frames).expect("a valid run")
-}
-
-fn order(order: u32) -> PageOrder {
-    PageOrder::new(order).expect("at most 18")
-}
-
-fn shared(words: usize) -> &'static [AtomicU64] {
-    (0..words)
-        .map(|_| AtomicU64::new(0))
-        .collect::<Vec<_>>()
-        .leak()
-}
-
-fn memory(need: Need) -> Memory<'static> {
-    Memory {
-        shared: shared(need.shared),
-        private: vec![0; need.private].leak(),
-    }
-}
 
 fn empty(kind: Kind, window: Window) -> Any {
     let policy = OfKind::new(kind, window, memory(kind.need(&window))).expect("enough memory");

@@ -1,32 +1,13 @@
 //! Several frame allocators on one shared array: hand-over of blocks, and frees of frames that are
 //! another's.
 
-use std::sync::atomic::AtomicU64;
+mod frames_support;
 
+use frames_support::{Any, ME, YOU, order, run, shared};
 use percore_pager::frames::{
-    CacheShape, Cached, FrameNo, Frames, FreeError, Kind, Memory, Need, OfKind, Owner, OwnerTag,
-    PageOrder, Run, Window, ZeroShape,
+    CacheShape, Cached, FrameNo, Frames, FreeError, Kind, Memory, Need, OfKind, Owner, PageOrder,
+    Window, ZeroShape,
 };
-
-const ME: OwnerTag = OwnerTag::new(1).unwrap();
-const YOU: OwnerTag = OwnerTag::new(253).unwrap();
-
-type Any = Frames<'static, OfKind<'static>>;
-
-fn run(start: u64, frames: u64) -> Run {
-    Run::new(FrameNo(start), frames).expect("a valid run")
-}
-
-fn order(order: u32) -> PageOrder {
-    PageOrder::new(order).expect("at most 18")
-}
-
-fn shared(words: usize) -> &'static [AtomicU64] {
-    (0..words)
-        .map(|_| AtomicU64::new(0))
-        .collect::<Vec<_>>()
-        .leak()
-}
 
 /// Two allocators on one shared array hand a block to each other, with no copy and no clearing.
 #[test]

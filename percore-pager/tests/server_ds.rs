@@ -4,39 +4,11 @@
 mod machine;
 mod server_support;
 
-use l4_sys::{CapRights, Errno, proto};
+use l4_sys::{Errno, proto};
 use l4re_rs::varg::Arg;
 use machine::PAGE;
-use server_support::{Cap, Item, Outcome, Rig};
-
-const RW: u64 = 6;
-
-fn weak(cap: Cap) -> Cap {
-    Cap {
-        rights: CapRights::R,
-        ..cap
-    }
-}
-
-fn ds(rig: &mut Rig, cap: Cap, words: &[u64]) -> Option<Errno> {
-    rig.call(cap, proto::DATASPACE, words, &[]).error()
-}
-
-fn copy(rig: &mut Rig, to: Cap, from: Item, words: [u64; 3]) -> Option<Errno> {
-    let words = [3, words[0], words[1], words[2]];
-    rig.call(to, proto::DATASPACE, &words, &[from]).error()
-}
-
-/// Fills a page through a mapping of a client's.
-fn fill(rig: &mut Rig, cap: Cap, page: u64, byte: u8) {
-    let got = rig.map_page(cap, page, RW);
-    rig.bytes(&got).fill(byte);
-}
-
-fn peek(rig: &mut Rig, cap: Cap, page: u64) -> Vec<u8> {
-    let got = rig.map_page(cap, page, 4);
-    rig.bytes(&got).to_vec()
-}
+use server_support::requests::{copy, ds, fill, peek, weak};
+use server_support::{Item, Outcome, Rig};
 
 #[test]
 fn map_rows() {

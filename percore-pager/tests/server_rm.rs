@@ -5,45 +5,13 @@ mod machine;
 mod server_support;
 
 use l4_sys::{CapRights, Errno, MsgTag, cap, proto};
-use l4re_rs::msg::Writer;
 use machine::PAGE;
 use percore_pager::engine::rm::flag;
-use server_support::{Cap, Item, KERNEL, Manner, Outcome, Reply, Rig};
+use server_support::requests::{attach, attach_words, fault, rm};
+use server_support::{Cap, Item, KERNEL, Manner, Outcome, Rig};
 
 const W: u32 = 7;
 const RX: u32 = 5;
-
-/// An attach request's words: start, size, flags, offset, log2 of the alignment.
-fn attach_words(rig: &mut Rig, args: (u64, u64, u32, u64, u8)) -> Vec<u64> {
-    let (start, size, flags, offset, align) = args;
-    let utcb = rig.utcb();
-    let tag = Writer::new(utcb)
-        .u32(0)
-        .u64(start)
-        .u64(size)
-        .u32(flags)
-        .u64(offset)
-        .u8(align)
-        .u64(0x77_f000)
-        .array(b"libc\0")
-        .u64(0x44)
-        .finish(proto::RM)
-        .expect("it fits");
-    (0..tag.words()).map(|n| utcb.mr(n)).collect()
-}
-
-fn attach(rig: &mut Rig, map: Cap, item: Item, args: (u64, u64, u32, u64, u8)) -> Reply {
-    let words = attach_words(rig, args);
-    rig.call(map, proto::RM, &words, &[item])
-}
-
-fn rm(rig: &mut Rig, map: Cap, words: &[u64]) -> Reply {
-    rig.call(map, proto::RM, words, &[])
-}
-
-fn fault(rig: &mut Rig, map: Cap, word: u64) -> Reply {
-    rig.call(map, proto::PAGE_FAULT, &[word, 0x4711], &[])
-}
 
 /// MOE-RM-02 to -09: the order of the checks, and where it lies.
 #[test]

@@ -66,6 +66,26 @@ pub fn object(rig: &mut Rig, factory: Cap, kind: i64, args: &[Arg<'_>]) -> Reque
     )
 }
 
+/// A dataspace to copy from and one to copy to.
+fn two_sets(rig: &mut Rig, factory: Cap) -> Vec<Cap> {
+    vec![touched(rig, factory), rig.dataspace(factory, 90 * PAGE)]
+}
+
+/// Copies all of the first into the second, from byte `offset` of that on.
+fn copy_between(caps: &[Cap], offset: u64) -> Request {
+    let words = vec![3, offset, 0, u64::MAX];
+    (caps[1], proto::DATASPACE, words, vec![Item::Gate(caps[0])])
+}
+
+/// A region map and a dataspace of which so many pages are attached.
+fn attached(rig: &mut Rig, factory: Cap, bytes: u64, pages: u64) -> Vec<Cap> {
+    let caps = vec![rig.map(factory), rig.dataspace(factory, bytes)];
+    let words = attach(rig, (0x10_0000, pages, RWX));
+    let got = rig.call(caps[0], proto::RM, &words, &[Item::Gate(caps[1])]);
+    assert_eq!(got.label, 0);
+    caps
+}
+
 pub const CASES: &[Case] = &[
     Case {
         name: "create on demand",
@@ -127,21 +147,15 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "copy in",
-        prepare: |rig, factory| vec![touched(rig, factory), rig.dataspace(factory, 90 * PAGE)],
-        request: |_, caps| {
-            let words = vec![3, 0, 0, u64::MAX];
-            (caps[1], proto::DATASPACE, words, vec![Item::Gate(caps[0])])
-        },
+        prepare: two_sets,
+        request: |_, caps| copy_between(caps, 0),
         error: Errno::NoMem,
         partly: true,
     },
     Case {
         name: "copy in, unaligned",
-        prepare: |rig, factory| vec![touched(rig, factory), rig.dataspace(factory, 90 * PAGE)],
-        request: |_, caps| {
-            let words = vec![3, 100, 0, u64::MAX];
-            (caps[1], proto::DATASPACE, words, vec![Item::Gate(caps[0])])
-        },
+        prepare: two_sets,
+        request: |_, caps| copy_between(caps, 100),
         error: Errno::NoMem,
         partly: true,
     },
@@ -199,13 +213,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "detach the middle",
-        prepare: |rig, factory| {
-            let caps = vec![rig.map(factory), rig.dataspace(factory, 9 * PAGE)];
-            let words = attach(rig, (0x10_0000, 9, RWX));
-            let got = rig.call(caps[0], proto::RM, &words, &[Item::Gate(caps[1])]);
-            assert_eq!(got.label, 0);
-            caps
-        },
+        prepare: |rig, factory| attached(rig, factory, 9 * PAGE, 9),
         request: |_, caps| (caps[0], proto::RM, vec![1, 0x10_1000, PAGE, 0], vec![]),
         error: Errno::NoMem,
         partly: false,
@@ -219,26 +227,14 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "page fault",
-        prepare: |rig, factory| {
-            let caps = vec![rig.map(factory), rig.dataspace(factory, 1 << 30)];
-            let words = attach(rig, (0x10_0000, 1 << 17, RWX));
-            let got = rig.call(caps[0], proto::RM, &words, &[Item::Gate(caps[1])]);
-            assert_eq!(got.label, 0);
-            caps
-        },
+        prepare: |rig, factory| attached(rig, factory, 1 << 30, 1 << 17),
         request: |_, caps| (caps[0], proto::PAGE_FAULT, vec![0x1010_0002, 0], vec![]),
         error: Errno::NoMem,
         partly: true,
     },
     Case {
         name: "page in",
-        prepare: |rig, factory| {
-            let caps = vec![rig.map(factory), rig.dataspace(factory, 1 << 30)];
-            let words = attach(rig, (0x10_0000, 1 << 17, RWX));
-            let got = rig.call(caps[0], proto::RM, &words, &[Item::Gate(caps[1])]);
-            assert_eq!(got.label, 0);
-            caps
-        },
+        prepare: |rig, factory| attached(rig, factory, 1 << 30, 1 << 17),
         request: |_, caps| {
             (
                 caps[0],

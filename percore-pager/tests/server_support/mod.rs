@@ -8,6 +8,7 @@ pub mod cases;
 pub mod isolation;
 pub mod model;
 pub mod ops;
+pub mod requests;
 pub mod steps;
 pub mod traces;
 pub mod world;
