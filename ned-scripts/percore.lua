@@ -190,18 +190,29 @@ function percore.used(pagers)
   }, "rom/percore-top --used"):wait();
 end
 
--- The paper's experiment: one program a core that allocates and frees pages. CORES and PAGES can be
--- set before the script runs (ned -e "CORES=12").
+-- The paper's experiment: one program a core that allocates and frees pages. The words cores= and pages=
+-- of the command line say how many, or CORES and PAGES, set before the script runs (ned -e "CORES=12").
 function percore.paper(layout)
-  local cores = CORES or 48;
-  local pages = PAGES or 10000;
+  local options = percore.options();
+  local cores = CORES or (arg and arg[1] and options.cores) or 48;
+  local pages = PAGES or options.pages or 10000;
   -- The pages, and 4 MiB a core for tables and what cannot be divided evenly. Threads of nodes get the
   -- same amount each, but their nodes need not have as many cores in use: most of what there is.
   local memory = layout == "node" and "90%" or cores * (pages // 256 + 4) .. "M";
   local pagers = percore.pagers(layout, cores, { args = "--memory=" .. memory });
+  local apps = {};
   for core = 0, cores - 1 do
-    percore.start(pagers, core, { log = { "bench-" .. core, "green" } },
-                  "rom/page-bench " .. pages);
+    apps[#apps + 1] = percore.start(pagers, core, { log = { "bench-" .. core, "green" } },
+                                    "rom/page-bench " .. pages);
+  end
+  -- The model waits by itself.
+  local failed = 0;
+  for _, app in ipairs(apps) do
+    failed = failed | app:wait();
+  end
+  if #apps > 0 then
+    percore.statistics(pagers);
+    print("paper: " .. (failed == 0 and "done" or "FAILED") .. ", layout " .. layout);
   end
 end
 

@@ -60,6 +60,24 @@ impl Pager {
         self.ask(&self.head(Op::Abandon))
     }
 
+    /// log2 of the frames that the first fault of a dataspace, every fault at least, and a fault at most
+    /// brings, for what this factory makes from now on; thrice [`NONE`](crate::api::NONE) for the core's
+    /// settings. Gives what held before. Needs S.
+    ///
+    /// # Errors
+    /// `Refused(Perm)`; `Refused(Range)` unless least <= first <= most <= 9; `Refused(NoDev)` this is the
+    /// service.
+    pub fn reach(self, [first, least, most]: [u32; 3]) -> Result<[u32; 3]> {
+        let answer: reply::Reach = self.ask(&request::Reach {
+            head: self.head(Op::Reach),
+            first,
+            least,
+            most,
+            zero: 0,
+        })?;
+        Ok([answer.first, answer.least, answer.most])
+    }
+
     /// States that nobody else has memory of this factory mapped, or takes that back; gives up the right
     /// to change settings ([`flag::SEALED`], for good). Needs S.
     ///
