@@ -9,14 +9,16 @@
 
 pub mod events;
 pub mod facts;
+pub mod notes;
 pub mod spread;
+pub mod stalls;
 mod symbols;
 pub mod table;
 pub mod windows;
 
 use std::path::{Path, PathBuf};
 
-use qemu_count::args::{Apart, Arm, Config, Entry, ImageArg};
+use qemu_count::args::{Apart, Arm, Config, Entry, ImageArg, Receive};
 use qemu_count::counters::Metric;
 
 use crate::Error;
@@ -41,6 +43,13 @@ const CALIBRATE: [&str; 3] = [
 const CLEAR: &str = "memset";
 /// The function in which this project's benchmarks wait for each other.
 const SPIN: &str = "barrier_wait";
+
+/// Servers whose stalls are measured, and the function of each whose system calls receive.
+const SERVERS: [(&str, &str); 2] = [
+    ("percore-pager", "*::pager::Loop::serve::h*"),
+    // Upstream's loop is in its main function; the other system calls there are made once, at its start.
+    ("moe", "main"),
+];
 
 /// A function to report apart: `PART=MODULE:SYMBOL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +183,20 @@ impl Plan {
         if let Some(range) = symbols.function(SPIN) {
             self.apart("spin", range, Some(module.name.clone()));
         }
+        if let Some((_, function)) = SERVERS.iter().find(|(name, _)| *name == module.name) {
+            match &symbols.fitting(function)[..] {
+                [(_, range)] => self.config.receives.push(Receive {
+                    image: module.name.clone(),
+                    lo: range.start,
+                    hi: range.end,
+                }),
+                found => self.missing.push(format!(
+                    "stalls of {}: {} functions '{function}', expected one",
+                    module.name,
+                    found.len()
+                )),
+            }
+        }
     }
 
     fn apart(&mut self, part: &str, range: std::ops::Range<u64>, image: Option<String>) {
@@ -223,6 +246,28 @@ mod tests {
         for text in ["", "spin", "spin=bench", "=a:b", "a=:b", "a=b:"] {
             assert!(text.parse::<Choice>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_server_whose_loop_is_not_found_is_named() {
+        let mut plan = Plan {
+            config: Config::default(),
+            missing: Vec::new(),
+        };
+        // This test program itself: it has a main function.
+        let module = |name: &str| BootFile {
+            path: std::env::current_exe().unwrap(),
+            name: name.into(),
+            args: String::new(),
+        };
+        let symbols = Symbols::of(&module("").path);
+        plan.program(&module("moe"), &symbols);
+        plan.program(&module("ned"), &symbols);
+        plan.program(&module("percore-pager"), &Symbols::default());
+        assert_eq!(plan.config.receives.len(), 1);
+        assert_eq!(plan.config.receives[0].image, "moe");
+        let named = |m: &String| m.starts_with("stalls of percore-pager: 0 functions");
+        assert!(plan.missing.iter().any(named), "{:?}", plan.missing);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 
 use qemu_count::report::{Half, Report};
 
+use super::notes::Notes;
+use super::{notes, stalls};
+
 /// What starts a line that names a window.
 const LINE: &str = "count-window ";
 /// Start of the key under which a name is kept in the report.
@@ -20,29 +23,34 @@ const PROGRAMS: &str = "programs";
 
 /// Collects the lines of one boot.
 #[derive(Debug, Default)]
-pub struct Names(Vec<(u32, String)>);
+pub struct Names {
+    windows: Vec<(u32, String)>,
+    notes: Notes,
+}
 
 impl Names {
     /// Takes one line of the log.
     pub fn line(&mut self, line: &str) {
         let Some((_, rest)) = line.split_once(LINE) else {
+            self.notes.line(line);
             return;
         };
         if let Some((number, name)) = rest.trim().split_once(' ')
             && let Ok(number) = number.parse()
         {
-            self.0.push((number, name.to_owned()));
+            self.windows.push((number, name.to_owned()));
         }
     }
 
     /// Adds to a report what it needs for [`render`]. `server` is the program that serves memory.
     pub fn add(&self, report: &mut Report, server: &str, programs: u32) {
-        if self.0.is_empty() {
+        self.notes.add(report);
+        if self.windows.is_empty() {
             return;
         }
         report.push_fact(SERVER, server);
-        report.push_fact(PROGRAMS, programs);
-        for (number, name) in &self.0 {
+        report.push_fact(PROGRAMS, self.notes.programs.unwrap_or(programs));
+        for (number, name) in &self.windows {
             report.push_fact(&format!("{KEY}{number}"), name);
         }
     }
@@ -69,6 +77,32 @@ struct Sum {
     ipis: u64,
 }
 
+/// The program that serves memory.
+pub(super) fn server(report: &Report) -> &str {
+    report.fact(SERVER).unwrap_or_default()
+}
+
+/// A window's number, operations and name.
+fn named(fact: &(String, String)) -> Option<(u32, u64, &str)> {
+    let number = fact.0.strip_prefix(KEY)?.parse().ok()?;
+    let mut words = fact.1.splitn(3, ' ');
+    let operations = words.next()?.parse().ok()?;
+    let _unit = words.next()?;
+    Some((number, operations, words.next()?))
+}
+
+/// The numbers of the windows of each name, in order of first appearance.
+pub(super) fn numbers(report: &Report) -> Vec<(String, Vec<u32>)> {
+    let mut all: Vec<(String, Vec<u32>)> = Vec::new();
+    for (number, _, name) in report.facts.iter().filter_map(named) {
+        match all.iter_mut().find(|(n, _)| n == name) {
+            Some((_, numbers)) => numbers.push(number),
+            None => all.push((name.to_owned(), vec![number])),
+        }
+    }
+    all
+}
+
 /// Few digits, but never 0 for what is not.
 fn short(x: f64) -> String {
     if x > 0.0 && x < 0.01 {
@@ -84,19 +118,9 @@ fn more(sum: Option<u64>, one: Option<u64>) -> Option<u64> {
 
 /// The windows in order of their first appearance.
 fn sums(report: &Report) -> Vec<(String, Sum)> {
-    let server = report.fact(SERVER).unwrap_or_default();
+    let server = server(report);
     let mut all: Vec<(String, Sum)> = Vec::new();
-    for (key, value) in &report.facts {
-        let number = key.strip_prefix(KEY).and_then(|n| n.parse::<u32>().ok());
-        let mut words = value.splitn(3, ' ');
-        let (Some(number), Some(Ok(operations)), Some(_unit), Some(name)) = (
-            number,
-            words.next().map(str::parse::<u64>),
-            words.next(),
-            words.next(),
-        ) else {
-            continue;
-        };
+    for (number, operations, name) in report.facts.iter().filter_map(named) {
         let one = window(report, number, server);
         let index = all.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
             let known = Some(0);
@@ -170,7 +194,7 @@ fn window(report: &Report, number: u32, server: &str) -> Sum {
     sum
 }
 
-/// The table, or nothing when no window has a name. With the report of another run, each window's
+/// The table, stalls and notes, or nothing when no window has a name. With the report of another run, each window's
 /// cost over that run's as well.
 pub fn render(report: &Report, other: Option<&Report>) -> String {
     let mut out = String::new();
@@ -248,6 +272,8 @@ pub fn render(report: &Report, other: Option<&Report>) -> String {
             ""
         }
     );
+    out.push_str(&stalls::render(report, other));
+    out.push_str(&notes::render(report, other));
     out
 }
 

@@ -2,24 +2,29 @@
 
 use l4re_rs::start::aux::Process;
 
+use crate::bare::{self, Bare};
 use crate::board::Board;
 use crate::memory::{Memory, PAGE, Piece, intact, touch};
+use crate::server::Server;
 
 /// Pages of a dataspace of the small windows.
-const PAGES: u64 = 256;
+pub const PAGES: u64 = 256;
 /// Dataspaces in a window.
 const PIECES: usize = 4;
 /// Bytes touched one after the other.
 const SEQUENTIAL: u64 = 8 << 20;
 /// Bytes of the dataspaces whose end is counted.
-const LARGE: u64 = 64 << 20;
+pub const LARGE: u64 = 64 << 20;
 /// Single faults, each in a window of its own.
 const SINGLE: u64 = 200;
 
 /// State of one program.
-struct Bench {
-    memory: Memory,
-    board: Board,
+#[derive(Debug)]
+pub struct Bench {
+    pub process: &'static Process,
+    pub memory: Memory,
+    pub server: Server,
+    pub board: Board,
     /// Number of the last window, as the plugin counts them.
     number: u64,
 }
@@ -40,13 +45,19 @@ pub fn main(process: &'static Process) -> i64 {
             return 1;
         }
     };
-    let memory = Memory::new(process);
     let mut b = Bench {
-        memory,
+        process,
+        memory: Memory::new(process),
+        server: Server::find(process),
         board,
         number: 0,
     };
-    let outcome = b.run();
+    let outcome = match process.args().nth(3) {
+        Some(b"api") => b.api(),
+        Some(b"stalls") => b.stalls(),
+        Some(b"fault") => b.fault(),
+        _ => b.run(),
+    };
     if let Err(e) = outcome {
         l4re_rs::println!("bench-pager: FAILED: program {index}: {e:?}");
         return 1;
@@ -69,7 +80,7 @@ fn number(text: &[u8]) -> u64 {
 
 impl Bench {
     /// Runs `work` in all programs at once, as a window.
-    fn window<T>(
+    pub fn window<T>(
         &mut self,
         ops: u64,
         unit: &str,
@@ -84,6 +95,7 @@ impl Bench {
         self.board.window(|| work(memory))
     }
 
+    /// The windows that every number of programs has, and those of one program alone.
     fn run(&mut self) -> l4re_rs::Result<()> {
         self.board.gather();
         // Once without counting: code and tables of all concerned are mapped then.
@@ -92,6 +104,7 @@ impl Bench {
         self.first_touch()?;
         self.sequential()?;
         self.sparse()?;
+        self.bare()?;
         if self.board.count == 1 {
             self.faults()?;
             self.large()?;
@@ -100,7 +113,28 @@ impl Bench {
         Ok(())
     }
 
-    fn warm_up(&mut self) -> l4re_rs::Result<()> {
+    /// The kernel alone.
+    fn bare(&mut self) -> l4re_rs::Result<()> {
+        let size = bare::PAGES * PAGE;
+        let ds = self.memory.create(size, 0)?;
+        let p = self.memory.attach(ds, size)?;
+        touch(p, 1);
+        let bare = Bare::new(self.process, &mut self.memory, p.at)?;
+        // Once without counting: the task's page tables are there then.
+        bare.run()?;
+        self.window(
+            bare::PAGES,
+            "page",
+            "bare kernel: map and unmap a page",
+            |_| bare.run(),
+        )?;
+        bare.end(&mut self.memory);
+        self.memory.detach(p)?;
+        self.memory.delete(ds);
+        Ok(())
+    }
+
+    pub fn warm_up(&mut self) -> l4re_rs::Result<()> {
         for _ in 0..2 {
             let ds = self.memory.create(PAGES * PAGE, 0)?;
             let p = self.memory.attach(ds, PAGES * PAGE)?;
@@ -224,18 +258,38 @@ impl Bench {
         let ds = self.window(1, "dataspace", "create 64 MiB, contiguous", |m| {
             m.create(LARGE, 5)
         })?;
-        let p = self.memory.attach(ds, LARGE)?;
+        let p = self.memory.attach_fresh(ds, LARGE)?;
         self.window(LARGE / PAGE, "page", "touch 64 MiB, contiguous", |_| {
             touch(p, 1)
         });
         // While it is still mapped.
-        self.window(
-            LARGE / PAGE,
-            "page",
-            "destroy 64 MiB, contiguous (M9)",
-            |m| m.delete(ds),
-        );
+        self.destroy(LARGE / PAGE, "destroy 64 MiB, contiguous (M9)", ds)?;
         self.memory.detach(p)
+    }
+
+    /// Destroys a dataspace, until its frames are unmapped and free.
+    pub fn destroy(
+        &mut self,
+        pages: u64,
+        name: &str,
+        ds: l4re_rs::Cap<l4re_rs::cap::kind::Dataspace>,
+    ) -> l4re_rs::Result<()> {
+        let server = self.server;
+        server.settle(&mut self.memory)?;
+        let (before, _) = server.figures()?;
+        self.window(pages, "page", name, |m| {
+            m.delete(ds);
+            server.settle(m)
+        })?;
+        let (after, _) = server.figures()?;
+        if server.pager.is_some() {
+            l4re_rs::println!(
+                "count-note {name}: {} unmap system calls, {} flexpages for {pages} pages",
+                after.unmap_calls - before.unmap_calls,
+                after.unmapped - before.unmapped
+            );
+        }
+        Ok(())
     }
 
     /// The end of a dataspace whose pages lie scattered.
@@ -245,9 +299,7 @@ impl Bench {
         let p = self.memory.attach(ds, LARGE)?;
         touch(p, STEP);
         let pages = LARGE / PAGE / STEP + 1;
-        self.window(pages, "page", "destroy 269 scattered pages (M9)", |m| {
-            m.delete(ds)
-        });
+        self.destroy(pages, "destroy 269 scattered pages (M9)", ds)?;
         self.memory.detach(p)
     }
 }

@@ -1,7 +1,9 @@
 #![cfg_attr(l4re, no_std, no_main)]
 //! What memory costs a client: one such program a core, all at once, on any memory server.
 //!
-//! `bench-pager INDEX COUNT [WINDOWS]`, with a shared dataspace `board`. Each piece of work is a
+//! `bench-pager INDEX COUNT [WINDOWS]`, with a shared dataspace `board`. WINDOWS is `api` (what needs the
+//! pager API, and the kernel's memory), `stalls` (long requests), `fault` (a client that faults beside
+//! those), `churn` and `quota` (no windows), or nothing. Each piece of work is a
 //! window between two marker instructions, which program 0 sets while all others wait at a barrier
 //! (`barrier_wait`, which `percore count` reports apart). Program 0 says which window is what:
 //!
@@ -10,8 +12,13 @@
 //! ```
 //!
 //! OPERATIONS are those of one program. Memory comes from the program's own `mem` and region map, as
-//! a boot script gave them; nothing here knows which server that is.
+//! a boot script gave them. Which server that is matters only where the pager API is used: what needs
+//! it is left out elsewhere.
 
+#[cfg(l4re)]
+mod api;
+#[cfg(l4re)]
+mod bare;
 #[cfg(l4re)]
 mod bench;
 #[cfg(l4re)]
@@ -19,7 +26,13 @@ mod board;
 #[cfg(l4re)]
 mod churn;
 #[cfg(l4re)]
+mod heap;
+#[cfg(l4re)]
 mod memory;
+#[cfg(l4re)]
+mod server;
+#[cfg(l4re)]
+mod stalls;
 
 #[cfg(l4re)]
 l4re_rs::program!(bench::main);

@@ -43,6 +43,18 @@ pub struct Apart {
     pub image: Option<String>,
 }
 
+/// Code of a server in which it receives: each `syscall` instruction there ends what
+/// [`stall`](crate::stall) measures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receive {
+    /// The server's image.
+    pub image: String,
+    /// First address, as linked.
+    pub lo: u64,
+    /// First address after the code.
+    pub hi: u64,
+}
+
 /// A function of the kernel whose entries count as something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -64,6 +76,9 @@ pub struct Config {
     pub entries: Vec<Entry>,
     /// Code reported apart.
     pub apart: Vec<Apart>,
+    /// Where servers receive; one piece of code a server, and [`stall::MOST`](crate::stall::MOST)
+    /// servers.
+    pub receives: Vec<Receive>,
     /// What opens the first window.
     pub arm: Arm,
 }
@@ -75,7 +90,7 @@ pub enum ArgError {
     #[error("`{0}` is not of the form key=value")]
     NotPair(String),
     /// No such key.
-    #[error("unknown key `{0}` (known: out, elf, at, apart, arm)")]
+    #[error("unknown key `{0}` (known: out, elf, at, apart, receive, arm)")]
     UnknownKey(String),
     /// The value does not fit its key.
     #[error("`{key}={value}`: {what}")]
@@ -90,9 +105,12 @@ pub enum ArgError {
     /// `out=` is missing.
     #[error("out=FILE is missing")]
     NoOut,
-    /// An `apart` names an image that no `elf` gives.
-    #[error("apart names the image `{0}`, which no elf= gives")]
+    /// An `apart` or `receive` names an image that no `elf` gives.
+    #[error("apart or receive names the image `{0}`, which no elf= gives")]
     NoImage(String),
+    /// More `receive` than servers can be watched.
+    #[error("more than {} servers are to be watched", crate::stall::MOST)]
+    ManyReceives,
     /// Two images have one name.
     #[error("two images are named `{0}`")]
     TwiceNamed(String),
@@ -114,6 +132,7 @@ impl Config {
                 "elf" => config.images.push(parse_image(value)?),
                 "at" => config.entries.push(parse_entry(value)?),
                 "apart" => config.apart.push(parse_apart(value)?),
+                "receive" => config.receives.push(parse_receive(value)?),
                 "arm" => {
                     config.arm = match value {
                         "marker" => Arm::Marker,
@@ -140,7 +159,11 @@ impl Config {
                 return Err(ArgError::TwiceNamed(image.name.clone()));
             }
         }
-        for image in self.apart.iter().filter_map(|apart| apart.image.as_ref()) {
+        if self.receives.len() > crate::stall::MOST {
+            return Err(ArgError::ManyReceives);
+        }
+        let apart = self.apart.iter().filter_map(|apart| apart.image.as_ref());
+        for image in apart.chain(self.receives.iter().map(|receive| &receive.image)) {
             if !self.images.iter().any(|known| known.name == *image) {
                 return Err(ArgError::NoImage(image.clone()));
             }
@@ -164,6 +187,9 @@ impl Config {
                 let _ = write!(pair, ":{image}");
             }
             pairs.push(pair);
+        }
+        for Receive { image, lo, hi } in &self.receives {
+            pairs.push(format!("receive={lo:#x}-{hi:#x}:{image}"));
         }
         if self.arm == Arm::Boot {
             pairs.push("arm=boot".to_owned());
@@ -254,6 +280,20 @@ fn parse_apart(value: &str) -> Result<Apart, ArgError> {
     })
 }
 
+fn parse_receive(value: &str) -> Result<Receive, ArgError> {
+    let found = value.split_once(':').and_then(|(range, image)| {
+        let (lo, hi) = range.split_once('-')?;
+        let (lo, hi) = parse_addr(lo).zip(parse_addr(hi))?;
+        (lo < hi && is_name(image)).then(|| Receive {
+            image: image.to_owned(),
+            lo,
+            hi,
+        })
+    });
+    let what = "expected 0xLO-0xHI:IMAGE with LO below HI";
+    found.ok_or_else(|| bad("receive", value, what))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +308,7 @@ mod tests {
             "at=maps:0xfffffffff0070d60",
             "apart=zero:0x2fb20-0x2fbf2:moe",
             "apart=idle:0xfffffffff0023a60-0xfffffffff0023be2",
+            "receive=0x70e0-0x7c30:moe",
             "arm=boot",
         ])
         .unwrap();
@@ -281,6 +322,10 @@ mod tests {
         );
         assert_eq!(config.apart[0].image.as_deref(), Some("moe"));
         assert_eq!(config.apart[1].image, None);
+        assert_eq!(
+            (config.receives[0].lo, config.receives[0].image.as_str()),
+            (0x70e0, "moe")
+        );
         assert_eq!(config.arm, Arm::Boot);
     }
 
@@ -303,6 +348,9 @@ mod tests {
             "at=maps:0xg",
             "at=halts:0x1",
             "arm=off",
+            "receive=0x1-0x2",
+            "receive=0x2-0x2:moe",
+            "receive=0x1-0x2:",
         ] {
             assert!(matches!(parse(pair), ArgError::BadValue { .. }), "{pair}");
         }
@@ -322,6 +370,13 @@ mod tests {
                 "{pair}"
             );
         }
+        let many = ["receive=0x1-0x2:a"; 5].into_iter();
+        let many = Config::parse(["out=x", "elf=a:1"].into_iter().chain(many));
+        assert_eq!(many, Err(ArgError::ManyReceives));
+        assert_eq!(
+            parse("receive=0x1-0x2:moe"),
+            ArgError::NoImage("moe".into())
+        );
         let twice = Config::parse(["out=x", "elf=a:1", "elf=a:2"]);
         assert_eq!(twice, Err(ArgError::TwiceNamed("a".into())));
     }
@@ -361,7 +416,11 @@ mod tests {
                 .into_iter()
                 .map(|(i, addr)| Entry { metric: Metric::ENTERED[i].1, addr })
                 .collect();
-            let config = Config { out: "/o".into(), images, entries, apart, arm };
+            let receives = images
+                .iter()
+                .map(|image| Receive { image: image.name.clone(), lo: 16, hi: 99 })
+                .collect();
+            let config = Config { out: "/o".into(), images, entries, apart, receives, arm };
             let pairs = config.pairs();
             prop_assert_eq!(Config::parse(pairs.iter().map(String::as_str)), Ok(config));
         }

@@ -162,22 +162,25 @@ impl Counters {
     }
 
     /// A block of `slot` begins on `vcpu`: what ran since the last call belongs to the block before.
+    /// Gives that block's CPU and slot, and how much it was.
     #[inline]
-    pub fn enter(&self, vcpu: u32, slot: SlotId) {
-        self.settle();
+    pub fn enter(&self, vcpu: u32, slot: SlotId) -> ((u32, SlotId), u64) {
+        let ran = self.settle();
         self.running
             .store(u64::from(vcpu) << 32 | u64::from(slot.0), Relaxed);
+        ran
     }
 
-    /// Gives the instructions since the last call to the code that ran.
+    /// Gives the instructions since the last call to the code that ran, and says whose how many were.
     #[inline]
-    pub fn settle(&self) {
+    pub fn settle(&self) -> ((u32, SlotId), u64) {
         let started = self.started.load(Relaxed);
         let ran = started.wrapping_sub(self.given.load(Relaxed));
         self.given.store(started, Relaxed);
         let running = self.running.load(Relaxed);
         let (vcpu, slot) = ((running >> 32) as u32, SlotId(running as u32));
         self.add(vcpu, slot, Metric::Instructions, ran);
+        ((vcpu, slot), ran)
     }
 
     /// Counting begins, in the middle of a block of `slot` on `vcpu`: what ran before is nobody's.
@@ -234,11 +237,11 @@ mod tests {
         run(&counters, 1000);
         counters.open(0, a);
         run(&counters, 3);
-        counters.enter(0, b);
+        assert_eq!(counters.enter(0, b), ((0, a), 3));
         run(&counters, 5);
-        counters.enter(1, a);
+        assert_eq!(counters.enter(1, a), ((0, b), 5));
         run(&counters, 7);
-        counters.enter(0, b);
+        assert_eq!(counters.enter(0, b), ((1, a), 7));
         run(&counters, 11);
         let rows = counters.close(3);
         assert_eq!(

@@ -219,6 +219,15 @@ impl Images {
             .map(move |c| (c.image, c.link + offset))
     }
 
+    /// What a page is known to be now: an image's, no image's (`Some(None)`), or undecided (`None`).
+    pub fn only(&self, page: PageId) -> Option<Option<ImageId>> {
+        let page = &self.pages[page.0 as usize];
+        match page.candidates.first() {
+            None => Some(None),
+            Some(_) => page.only().map(Some),
+        }
+    }
+
     /// What is known now of the pages' images.
     pub fn owners(&self) -> Owners {
         let mut proof: HashMap<(ImageId, u64), u64> = HashMap::new();

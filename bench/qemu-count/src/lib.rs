@@ -14,7 +14,7 @@
 //!   fault cuts short counts only what ran. This needs `-accel tcg,thread=single`.
 //! - Programs are told apart by their code bytes, so equal link addresses do not matter.
 //!
-//! Layers, one direction: [`decode`], [`image`], [`counters`], [`window`], [`args`] and [`report`]
+//! Layers, one direction: [`decode`], [`image`], [`counters`], [`stall`], [`window`], [`args`] and [`report`]
 //! are plain Rust without QEMU; `state` joins them; `abi` and `plugin` are the unsafe rind.
 
 mod abi;
@@ -25,5 +25,6 @@ pub mod image;
 pub mod names;
 mod plugin;
 pub mod report;
+pub mod stall;
 mod state;
 pub mod window;

@@ -14,6 +14,7 @@ use crate::args::{Arm, Config};
 use crate::counters::{Counters, Metric, SlotId};
 use crate::decode::{Kind, classify};
 use crate::report::Half;
+use crate::stall::Stalls;
 use crate::state::State;
 
 /// The interrupt command register, low half, where every PC has its local APIC.
@@ -24,6 +25,7 @@ const EAGER_WINDOWS: usize = 256;
 struct Plugin {
     api: Api,
     counters: Counters,
+    stalls: Stalls,
     state: Mutex<State>,
     /// The thread that translates; a second one means that CPUs run in parallel.
     thread: OnceLock<ThreadId>,
@@ -86,6 +88,7 @@ fn install(id: PluginId, info: &Info, args: &[String]) -> Result<(), String> {
     let plugin = Plugin {
         api: Api::load().map_err(|error| error.to_string())?,
         counters: Counters::new(vcpus),
+        stalls: Stalls::new(vcpus, !config.receives.is_empty()),
         state: Mutex::new(State::new(config)?),
         thread: OnceLock::new(),
         foreign_thread: AtomicBool::new(false),
@@ -154,6 +157,7 @@ impl Plugin {
         code.truncate((4096 - vaddr % 4096) as usize);
         let mut state = self.state();
         let (slot, stores) = state.slot(vaddr, (host != 0).then_some(host / 4096), &code);
+        self.stalls.set(slot, state.nature(slot));
         let kernel = Half::of(vaddr) == Half::Kernel;
         // SAFETY: the pointers are valid as above, and QEMU calls back with the types given. The
         // inline cell lives in a static.
@@ -185,7 +189,12 @@ impl Plugin {
                     }
                 }
                 match kind {
-                    Kind::Syscall => on_event(Metric::Syscalls),
+                    Kind::Syscall => {
+                        on_event(Metric::Syscalls);
+                        if let Some(of) = state.receiver(slot, vaddr) {
+                            (api.on_insn)(insn, receive, CB_NO_REGS, number(of));
+                        }
+                    }
                     Kind::WriteCr3 => on_event(Metric::Cr3Writes),
                     Kind::Invlpg => on_event(Metric::Invlpg),
                     Kind::Invpcid => on_event(Metric::Invpcid),
@@ -210,6 +219,11 @@ fn unpack(data: *mut c_void) -> (SlotId, Metric) {
     (SlotId(data as u32), Metric::ALL[data >> 32])
 }
 
+/// User data of a receive: the server's number.
+fn number(of: u8) -> *mut c_void {
+    std::ptr::without_provenance_mut(usize::from(of))
+}
+
 /// The plugin, if a window is open.
 #[inline]
 fn armed() -> Option<&'static Plugin> {
@@ -228,7 +242,16 @@ extern "C" fn translate(_id: PluginId, tb: *mut Tb) {
 
 extern "C" fn block(vcpu: c_uint, data: *mut c_void) {
     if let Some(plugin) = armed() {
-        plugin.counters.enter(vcpu, unpack(data).0);
+        let (who, ran) = plugin.counters.enter(vcpu, unpack(data).0);
+        plugin.stalls.ran(who, ran);
+    }
+}
+
+extern "C" fn receive(vcpu: c_uint, data: *mut c_void) {
+    if let Some(plugin) = armed() {
+        let (who, ran) = plugin.counters.settle();
+        plugin.stalls.ran(who, ran);
+        plugin.stalls.receive(vcpu, data.addr() as u8);
     }
 }
 
@@ -250,7 +273,10 @@ extern "C" fn stored(vcpu: c_uint, info: u32, _vaddr: u64, data: *mut c_void) {
             )
         };
         if is_store {
-            plugin.counters.add(vcpu, slot, metric, 1 << shift);
+            let bytes = 1 << shift;
+            plugin.counters.add(vcpu, slot, metric, bytes);
+            let cleared = metric == Metric::RepStosBytes;
+            plugin.stalls.stored(vcpu, slot, bytes, cleared);
         }
     }
 }
@@ -279,7 +305,17 @@ extern "C" fn start(vcpu: c_uint, data: *mut c_void) {
     if let Some(plugin) = PLUGIN.get()
         && plugin.state().windows.start()
     {
+        plugin.stalls.open();
         plugin.counters.open(vcpu, unpack(data).0);
+    }
+}
+
+impl Plugin {
+    /// Closes the window and keeps it.
+    fn close(&self, state: &mut State) {
+        let (who, ran) = self.counters.settle();
+        self.stalls.ran(who, ran);
+        state.close(&self.counters, self.stalls.close());
     }
 }
 
@@ -287,7 +323,7 @@ extern "C" fn stop(_vcpu: c_uint, _data: *mut c_void) {
     let Some(plugin) = PLUGIN.get() else { return };
     let mut state = plugin.state();
     if state.windows.stop() {
-        state.close(&plugin.counters);
+        plugin.close(&mut state);
         if state.windows.closed().len() <= EAGER_WINDOWS {
             plugin.write(&state, false);
         }
@@ -298,7 +334,7 @@ extern "C" fn at_exit(_id: PluginId, _data: *mut c_void) {
     let Some(plugin) = PLUGIN.get() else { return };
     let mut state = plugin.state();
     if state.windows.is_open() {
-        state.close(&plugin.counters);
+        plugin.close(&mut state);
     }
     plugin.write(&state, true);
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::counters::{Metric, Row};
+use crate::stall::Longest;
 
 /// Half of the address space that the code ran in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -185,6 +186,22 @@ impl Record {
     }
 }
 
+/// The longest stall of a server on a CPU in a window; a fact, because it does not add up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Number of the window, from 1.
+    pub window: u32,
+    /// The CPU.
+    pub vcpu: u32,
+    /// The server.
+    pub program: String,
+    /// The figures.
+    pub longest: Longest,
+}
+
+/// Start of the keys of [`Stall`]s.
+const STALL: &str = "stall ";
+
 /// A run's whole output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -212,6 +229,47 @@ impl Report {
             .iter()
             .find(|(k, _)| k == key)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Adds a longest stall, as the fact `stall WINDOW CPU PROGRAM: USER KERNEL ZEROED MOST-ZEROED RECEIVES`.
+    pub fn push_stall(&mut self, stall: &Stall) {
+        let Stall {
+            window,
+            vcpu,
+            program,
+            longest: l,
+        } = stall;
+        self.push_fact(
+            &format!("{STALL}{window} {vcpu} {program}"),
+            format!(
+                "{} {} {} {} {}",
+                l.user, l.kernel, l.zeroed, l.most_zeroed, l.receives
+            ),
+        );
+    }
+
+    /// The longest stalls.
+    pub fn stalls(&self) -> impl Iterator<Item = Stall> + '_ {
+        self.facts.iter().filter_map(|(key, value)| {
+            let mut words = key.strip_prefix(STALL)?.splitn(3, ' ');
+            let (window, vcpu) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            let program = words.next()?.to_owned();
+            let mut numbers = value.split(' ').map(str::parse);
+            let mut next = || numbers.next()?.ok();
+            let longest = Longest {
+                user: next()?,
+                kernel: next()?,
+                zeroed: next()?,
+                most_zeroed: next()?,
+                receives: next()?,
+            };
+            Some(Stall {
+                window,
+                vcpu,
+                program,
+                longest,
+            })
+        })
     }
 
     /// Adds a fact; line breaks become spaces.

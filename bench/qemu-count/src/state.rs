@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use crate::args::Config;
 use crate::counters::{Counters, Metric, SLOTS, SlotId};
 use crate::image::{ImageId, Images, Owners, PageId, Place};
-use crate::report::{Half, Record, Report};
-use crate::window::Windows;
+use crate::report::{Half, Record, Report, Stall};
+use crate::stall::{Longest, Nature, Whose};
+use crate::window::{KEPT, Windows};
 
 /// The kind of code a slot stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,12 +27,24 @@ struct Range {
     image: Option<ImageId>,
 }
 
+/// Code in which a server receives.
+#[derive(Debug)]
+struct Receives {
+    image: ImageId,
+    lo: u64,
+    hi: u64,
+}
+
 /// Everything that is touched at translation, markers and the end, behind one lock.
 #[derive(Debug)]
 pub struct State {
     config: Config,
     images: Images,
     ranges: Vec<Range>,
+    /// By number of the server.
+    receives: Vec<Receives>,
+    /// By window, CPU and server.
+    stalls: Vec<(u32, u32, u8, Longest)>,
     slots: HashMap<SlotKey, SlotId>,
     keys: Vec<SlotKey>,
     overflow: bool,
@@ -65,10 +78,19 @@ impl State {
                 image: apart.image.as_deref().and_then(|name| images.find(name)),
             })
             .collect();
+        let found = config.receives.iter().map(|receive| {
+            let image = images.find(&receive.image);
+            let image = image.ok_or_else(|| format!("no image {}", receive.image))?;
+            let (lo, hi) = (receive.lo, receive.hi);
+            Ok(Receives { image, lo, hi })
+        });
+        let receives = found.collect::<Result<_, String>>()?;
         let mut state = State {
             config,
             images,
             ranges,
+            receives,
+            stalls: Vec::new(),
             slots: HashMap::new(),
             keys: Vec::new(),
             overflow: false,
@@ -135,10 +157,49 @@ impl State {
         slot
     }
 
-    /// Closes the open window and keeps its counts.
-    pub fn close(&mut self, counters: &Counters) {
+    /// What is known now of a slot's code, as far as stalls are concerned.
+    pub fn nature(&self, slot: SlotId) -> Nature {
+        let key = self.keys[slot.0 as usize];
+        let server = |image| self.receives.iter().position(|r| r.image == image);
+        let whose = match (key.half, self.images.only(key.page)) {
+            (Half::Kernel, _) => Whose::Kernel,
+            (Half::User, None) => Whose::Unknown,
+            (Half::User, Some(image)) => match image.and_then(server) {
+                Some(number) => Whose::Server(number as u8),
+                None => Whose::Other,
+            },
+        };
+        let part = key.apart.map(|index| &self.ranges[usize::from(index)].part);
+        Nature {
+            whose,
+            apart: part.is_some(),
+            clears: part.is_some_and(|part| part == "zero"),
+        }
+    }
+
+    /// The server that receives by a system call at `vaddr` in the block of `slot`.
+    pub fn receiver(&self, slot: SlotId, vaddr: u64) -> Option<u8> {
+        let page = self.keys[slot.0 as usize].page;
+        let at = |receive: &Receives| {
+            self.images.linked(page, vaddr).any(|(image, link)| {
+                image == receive.image && (receive.lo..receive.hi).contains(&link)
+            })
+        };
+        self.receives.iter().position(at).map(|number| number as u8)
+    }
+
+    /// Closes the open window and keeps its counts, and the longest stalls, which
+    /// [`Stalls::close`](crate::stall::Stalls::close) has given.
+    pub fn close(&mut self, counters: &Counters, stalls: Vec<(u32, u8, Longest)>) {
         let rows = counters.close(self.slots());
         self.windows.keep(rows);
+        let number = self.windows.closed().len() as u32;
+        // Windows that are added to the last one have several lines.
+        debug_assert!(number as usize <= KEPT);
+        let lines = stalls
+            .into_iter()
+            .map(|(vcpu, of, longest)| (number, vcpu, of, longest));
+        self.stalls.extend(lines);
     }
 
     /// The report on the windows closed so far, with what is known of the programs now.
@@ -170,6 +231,15 @@ impl State {
                 "warning",
                 "more code pages than slots; some counts are in `other`",
             );
+        }
+        for (window, vcpu, of, longest) in &self.stalls {
+            let server = self.config.receives.get(usize::from(*of));
+            report.push_stall(&Stall {
+                window: *window,
+                vcpu: *vcpu,
+                program: server.map_or("?", |receive| &receive.image).to_owned(),
+                longest: *longest,
+            });
         }
         for (number, rows) in (1..).zip(windows.closed()) {
             let first = report.records.len();
@@ -246,7 +316,7 @@ mod tests {
         counters.add(0, plain, crate::counters::Metric::Instructions, 5);
         counters.add(0, set_apart, crate::counters::Metric::Instructions, 7);
         assert!(state.windows.stop());
-        state.close(&counters);
+        state.close(&counters, Vec::new());
         let report = state.report(&counters, true, false);
         let rows: Vec<_> = report
             .records

@@ -7,9 +7,10 @@ mod guest;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use qemu_count::args::{Apart, Config, Entry, ImageArg};
+use qemu_count::args::{Apart, Config, Entry, ImageArg, Receive};
 use qemu_count::counters::Metric;
 use qemu_count::report::{Half, Record, Report};
+use qemu_count::stall::Longest;
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -45,6 +46,15 @@ fn entry(metric: Metric, addr: u64) -> Entry {
     Entry { metric, addr }
 }
 
+/// All system calls of `alpha` below an address are receives.
+fn receive(hi: u64) -> Receive {
+    Receive {
+        image: "alpha".into(),
+        lo: guest::BASE,
+        hi,
+    }
+}
+
 fn config(dir: &Path) -> Config {
     let images = guest::programs().map(|(name, file)| {
         let path = dir.join(name);
@@ -74,6 +84,7 @@ fn config(dir: &Path) -> Config {
             apart("stores", kernel, None),
             apart("zero", beta, Some("beta")),
         ],
+        receives: vec![receive(guest::BASE + 4096)],
         ..Config::default()
     }
 }
@@ -193,6 +204,53 @@ fn counts_are_exact() {
     assert_eq!(report.fact("stop markers without a window"), Some("1"));
     assert_eq!(report.fact("complete"), Some("yes"));
     assert_eq!(report.fact("invalid"), None);
+
+    // To the first system call 2001; behind the third 27 and the kernel's 16 for faults and 11 of work,
+    // and 8192 bytes. Of window 2 alpha's 12.
+    let longest = Longest {
+        user: 2001,
+        most_zeroed: 4096 + 512 * 8,
+        receives: 3,
+        ..Longest::default()
+    };
+    assert_eq!(stall(&report, 1), [(0, longest)]);
+    let second = Longest {
+        user: 12,
+        ..Longest::default()
+    };
+    assert_eq!(stall(&report, 2), [(0, second)]);
+}
+
+/// CPU and figures of the stalls of `alpha` in a window.
+fn stall(report: &Report, window: u32) -> Vec<(u32, Longest)> {
+    report
+        .stalls()
+        .filter(|s| s.window == window && s.program == "alpha")
+        .map(|s| (s.vcpu, s.longest))
+        .collect()
+}
+
+#[test]
+fn a_stall_holds_what_the_kernel_does_for_the_server() {
+    if !have_qemu() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // No system call is a receive: the whole window is one span. Beta, and the kernel's code set
+    // apart, are not in it.
+    let config = Config {
+        receives: vec![receive(guest::BASE + 1)],
+        ..config(dir.path())
+    };
+    let report = run(&config, dir.path(), "tcg,thread=single");
+    let longest = Longest {
+        user: 2031,
+        kernel: 3 * 2 + 2 * 8 + 11,
+        zeroed: 4096 + 512 * 8,
+        most_zeroed: 4096 + 512 * 8,
+        receives: 0,
+    };
+    assert_eq!(stall(&report, 1), [(0, longest)]);
 }
 
 #[test]
