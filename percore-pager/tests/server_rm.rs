@@ -343,6 +343,29 @@ fn faults() {
     assert_eq!((got.label, &got.words[..]), (0, &[0][..]));
     let (base, _, _, rights) = got.memory();
     assert_eq!((base, rights), (0x20_0000, 6));
+    // MOE-RM-34: as large as the pages asked for, the region and the frames' places allow.
+    let size = |rig: &mut Rig, first, last| {
+        let (base, address, order, _) = page_in(rig, first, last, 6).memory();
+        assert_eq!(base, first);
+        let low = (1u64 << order) - 1;
+        let within = |low: u64| base & !low >= first && base | low <= last.min(0x23_ffff);
+        let frame = address + (base & low);
+        let agree = |low: u64| (frame ^ base) & low == 0;
+        assert!(within(low) && agree(low), "{first:#x}: order {order}");
+        let more = 2 * low + 1;
+        assert!(!within(more) || !agree(more), "{first:#x}: order {order}");
+        order
+    };
+    for (first, last) in [
+        (0x20_0000, 0x23_ffff),
+        (0x20_0000, 0x20_7fff),
+        (0x20_4000, 0x20_7fff),
+        (0x20_8000, u64::MAX),
+        (0x23_f000, u64::MAX),
+    ] {
+        size(&mut rig, first, last);
+    }
+    assert_eq!(size(&mut rig, 0x20_1000, 0x20_1fff), 12);
     // Too long a message.
     let tag = MsgTag::plain(proto::PAGE_FAULT, 62, 1);
     let got = rig.deliver(map.label, tag, &[0x20_0000; 62], &[]);

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -23,10 +23,60 @@ pub struct Mapping {
     pub write: bool,
 }
 
+/// Memory that is lent for as long as a machine lives. A fuzzer makes thousands of them a minute.
+#[derive(Debug, Default)]
+pub struct Loans(Vec<(NonNull<u8>, Layout)>);
+
+impl Loans {
+    /// So many times `value`.
+    pub fn lend<T: Copy>(&mut self, value: T, count: usize) -> &'static mut [T] {
+        if count == 0 {
+            return &mut [];
+        }
+        let layout = Layout::array::<T>(count).expect("small");
+        let start = self.bytes(layout).cast::<T>();
+        for n in 0..count {
+            // SAFETY: inside what was just allocated for so many values.
+            unsafe { start.add(n).write(value) };
+        }
+        // SAFETY: written just now, aligned, and lent once.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), count) }
+    }
+
+    /// So many words that several may change, all zero.
+    pub fn shared(&mut self, count: usize) -> &'static [AtomicU64] {
+        let words = self.lend(0u64, count);
+        // SAFETY: an atomic word is laid out like a word, and these are lent as such only.
+        unsafe { std::slice::from_raw_parts(words.as_mut_ptr().cast(), count) }
+    }
+
+    fn bytes(&mut self, layout: Layout) -> NonNull<u8> {
+        // SAFETY: no layout here is of no bytes.
+        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
+            handle_alloc_error(layout)
+        };
+        self.0.push((start, layout));
+        start
+    }
+
+    /// Gives all of it back.
+    ///
+    /// # Safety
+    ///
+    /// Nothing of it is used any more.
+    unsafe fn release(&mut self) {
+        for (start, layout) in self.0.drain(..) {
+            // SAFETY: allocated with this layout, and not used any more.
+            unsafe { dealloc(start.as_ptr(), layout) }
+        }
+    }
+}
+
 /// Memory, mappings and counters.
 #[derive(Debug)]
 pub struct Fake {
     memory: NonNull<u8>,
+    pub loans: Loans,
     base: u64,
     frames: u64,
     /// By client and page of its address space.
@@ -69,9 +119,9 @@ impl Fake {
     ///
     /// Neither the fake nor a pool on it is used any more.
     pub unsafe fn release(&mut self) {
-        let layout = Layout::from_size_align((self.frames * PAGE) as usize, 4096);
-        // SAFETY: allocated with this layout in `machine_in`; nobody uses it any more.
-        unsafe { dealloc(self.memory.as_ptr(), layout.expect("a layout")) }
+        self.maps = BTreeMap::new();
+        // SAFETY: the caller's promise; all of it was lent to the pool or its core.
+        unsafe { self.loans.release() }
     }
 
     /// A client receives a flexpage whose middle is at its page `base`.
@@ -175,18 +225,14 @@ pub fn machine_in<K: Kernel>(
     let all = frames + 1 + STATIC_FRAMES;
     let size = (all * PAGE) as usize;
     let layout = Layout::from_size_align(size, 4096).expect("a layout");
-    // SAFETY: the size is not 0. The memory stays until `Fake::release`.
-    let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).expect("memory");
+    let mut loans = Loans::default();
+    let memory = loans.bytes(layout);
     let run = Run::new(FrameNo(BASE), all).expect("a run");
     let window = Window::covering(run).expect("a small window");
-    let words = |n: usize| Box::leak(vec![0u64; n].into_boxed_slice());
-    let shared = |n: usize| -> &'static [AtomicU64] {
-        Box::leak((0..n).map(|_| AtomicU64::new(0)).collect())
-    };
     let need = kind.need(&window);
-    let memory_of = |shared_words, private_words| Memory {
-        shared: shared(shared_words),
-        private: words(private_words),
+    let mut memory_of = |shared, private| Memory {
+        shared: loans.shared(shared),
+        private: loans.lend(0, private),
     };
     let policy = Live::new(kind, window, memory_of(need.shared, need.private)).expect("memory");
     let zero = ZeroShape::of(8, 4, blocks);
@@ -199,6 +245,7 @@ pub fn machine_in<K: Kernel>(
     let arena = unsafe { Arena::new(memory, all as usize) }.expect("aligned");
     let mut fake = Fake {
         memory,
+        loans,
         base: BASE,
         frames: all,
         maps: BTreeMap::new(),

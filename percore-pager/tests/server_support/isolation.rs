@@ -79,7 +79,7 @@ impl Trace {
     fn new() -> Self {
         let rig = Rig::shaped(Shape {
             entries: 40,
-            // Enough for all: without a place a call is done at once, however long it takes.
+            // Enough for all: without a place a call is refused.
             places: STEPS + 20,
             ..Shape::USUAL
         });

@@ -133,10 +133,6 @@ impl Shape {
     };
 }
 
-fn leak<T: Clone>(value: T, count: usize) -> &'static mut [T] {
-    Box::leak(vec![value; count].into_boxed_slice())
-}
-
 impl Rig {
     pub fn new() -> Self {
         Self::shaped(Shape::USUAL)
@@ -146,16 +142,17 @@ impl Rig {
         let mut block = Box::new([0xdead_beef_dead_beef; 128]);
         // SAFETY: a UTCB-sized block that lives as long as the rig and is used by its thread only.
         let utcb = unsafe { UtcbRef::from_ptr(block.as_mut_ptr().cast()) };
-        let pool = machine_in(shape.frames, Kind::Bitmap, |fake| Tables::new(fake, utcb));
-        let entries = leak(Entry::EMPTY, shape.entries);
+        let mut pool = machine_in(shape.frames, Kind::Bitmap, |fake| Tables::new(fake, utcb));
+        let loans = &mut pool.kernel.fake.loans;
+        let entries = loans.lend(Entry::EMPTY, shape.entries);
         let objects = Objects::numbered(entries, shape.first_label);
-        let reserved = Box::leak(Box::new([Range::new(KERNEL.0, KERNEL.1).expect("a range")]));
+        let reserved = loans.lend(Range::new(KERNEL.0, KERNEL.1).expect("a range"), 1);
+        let places = loans.lend(Parked::EMPTY, shape.places);
         let setting = Setting {
             limits: Range::new(0x1000, HIGHEST).expect("a range"),
             reserved,
             inline_work: shape.inline_work,
         };
-        let places = leak(Parked::EMPTY, shape.places);
         let mut core = Core::new(objects, pool, places, setting);
         let root = core.open_root().expect("memory");
         let entry = core.objects.number(root);
@@ -447,6 +444,6 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         // SAFETY: the core, the only user of the memory, is not used any more and not dropped.
-        unsafe { self.core.pool.kernel.fake.release() }
+        unsafe { self.tables().release() }
     }
 }

@@ -93,6 +93,21 @@ impl Tables {
         }
     }
 
+    /// Gives back what is on the heap.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the machine any more.
+    pub unsafe fn release(&mut self) {
+        self.gates = BTreeMap::new();
+        self.held = BTreeSet::new();
+        self.foreign = BTreeMap::new();
+        self.peers = BTreeMap::new();
+        (self.lines, self.shown) = (vec![], vec![]);
+        // SAFETY: the caller's promise.
+        unsafe { self.fake.release() }
+    }
+
     fn clobber(&mut self) {
         for n in 0..63 {
             self.utcb.set_mr(n, 0xbad0_0bad_0000 + n as u64);
