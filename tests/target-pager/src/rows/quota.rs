@@ -25,6 +25,15 @@ fn of(f: Cap<kind::Factory>) -> Info {
     info(f).unwrap_or_default()
 }
 
+/// A factory's figures are what they were before.
+fn settled(t: &mut Tap, b: &mut Bench, name: &str, f: Cap<kind::Factory>, before: Info) {
+    t.result(
+        name,
+        b.settles(f, before),
+        format_args!("before {before:x?}, now {:x?}", of(f)),
+    );
+}
+
 fn figures(t: &mut Tap, b: &mut Bench) {
     let name = "MOE-QUO-09 quota, and free within it";
     let f = need!(t, name, b.factory(b.f, MIB));
@@ -63,10 +72,12 @@ fn children(t: &mut Tap, b: &mut Bench) {
         Got::err(Errno::NoMem),
     );
     b.delete(child);
-    t.result(
+    settled(
+        t,
+        b,
         "MOE-QUO-01 it comes back with the child's end",
-        b.settles(parent, before),
-        format_args!("before {before:x?}, now {:x?}", of(parent)),
+        parent,
+        before,
     );
     t.equal(
         "MOE-QUO-02 the whole of the parent's limit",
@@ -107,11 +118,7 @@ fn children(t: &mut Tap, b: &mut Bench) {
     b.delete(all);
     b.delete(a);
     b.delete(z);
-    t.result(
-        "MOE-QUO-01 nothing is left of them",
-        b.settles(parent, before),
-        format_args!("before {before:x?}, now {:x?}", of(parent)),
-    );
+    settled(t, b, "MOE-QUO-01 nothing is left of them", parent, before);
     b.delete(parent);
 }
 
@@ -127,11 +134,7 @@ fn charges(t: &mut Tap, b: &mut Bench) {
         format_args!("{used:#x} charged"),
     );
     b.delete(ds);
-    t.result(
-        "MOE-QUO-05 and given back at its end",
-        b.settles(f, before),
-        format_args!("before {before:x?}, now {:x?}", of(f)),
-    );
+    settled(t, b, "MOE-QUO-05 and given back at its end", f, before);
 
     let name = "MOE-QUO-05 on-demand memory is charged at first touch";
     let ds = need!(t, name, b.ds(f, 0x2_0000));
@@ -157,11 +160,7 @@ fn charges(t: &mut Tap, b: &mut Bench) {
     );
     unmap(spot, 17);
     b.delete(ds);
-    t.result(
-        "MOE-QUO-05 and all at its end",
-        b.settles(f, before),
-        format_args!("before {before:x?}, now {:x?}", of(f)),
-    );
+    settled(t, b, "MOE-QUO-05 and all at its end", f, before);
 
     let name = "MOE-QUO-05 regions are charged to the map's factory";
     let rm = need!(t, name, b.region_map(f));
@@ -177,11 +176,7 @@ fn charges(t: &mut Tap, b: &mut Bench) {
     );
     b.delete(rm);
     b.delete(ds);
-    t.result(
-        "MOE-RM-43 and given back with the map",
-        b.settles(f, before),
-        format_args!("before {before:x?}, now {:x?}", of(f)),
-    );
+    settled(t, b, "MOE-RM-43 and given back with the map", f, before);
     b.delete(f);
 }
 
@@ -214,11 +209,7 @@ fn exhausted(t: &mut Tap, b: &mut Bench) {
     for ds in kept.into_iter().flatten() {
         b.delete(ds);
     }
-    t.result(
-        "MOE-QUO-11 everything is back",
-        b.settles(f, before),
-        format_args!("before {before:x?}, now {:x?}", of(f)),
-    );
+    settled(t, b, "MOE-QUO-11 everything is back", f, before);
 
     // Many objects of all kinds, ended in another order.
     let name = "MOE-QUO-05 48 objects leave nothing";
@@ -243,10 +234,6 @@ fn exhausted(t: &mut Tap, b: &mut Bench) {
         }
         unmap(spot, 12);
     }
-    t.result(
-        name,
-        b.settles(f, before),
-        format_args!("before {before:x?}, now {:x?}", of(f)),
-    );
+    settled(t, b, name, f, before);
     b.delete(f);
 }
