@@ -198,6 +198,15 @@ impl Trace {
         }
     }
 
+    /// Another server answers a question; `false` when there is none.
+    fn fetch(&mut self) -> bool {
+        let asked = self.rig.tables().fetch_once();
+        if asked {
+            self.rig.core.foreign_ready();
+        }
+        asked
+    }
+
     fn collect(&mut self) {
         for (ticket, reply) in std::mem::take(&mut self.rig.answers) {
             let to = self.waiting.remove(&ticket).expect("somebody waits");
@@ -257,6 +266,11 @@ impl Trace {
                     0..4 => (vec![0, a, a & !0xfff, u64::from(flags)], vec![]),
                     4 => (vec![1, a, b], vec![]),
                     5 => (vec![4, a, b], vec![]),
+                    6 => {
+                        // A server of the client's own, which has the client's bytes.
+                        let mine = Manner::Filled(client as u8 + 1);
+                        (vec![3, a, b, c], vec![Item::Foreign(90 * 1024, mine)])
+                    }
                     _ => (vec![3, a, b, c], vec![Item::Gate(source)]),
                 };
                 self.send(client, cap, proto::DATASPACE, &words, &items);
@@ -358,6 +372,7 @@ impl Trace {
             Op::Idle(count) => {
                 for _ in 0..count % 8 {
                     self.rig.core.idle();
+                    self.fetch();
                 }
             }
             Op::Fuse(count) => {
@@ -464,8 +479,13 @@ impl Trace {
         self.rig.deaf = false;
         self.look_at_everything();
         // Calls that wait are answered, and what they bring is dropped, too.
-        while self.rig.turn() {
-            self.collect();
+        loop {
+            while self.rig.turn() {
+                self.collect();
+            }
+            if !self.fetch() {
+                break;
+            }
         }
         assert!(self.waiting.is_empty(), "somebody waits for ever");
         for client in 0..CLIENTS {

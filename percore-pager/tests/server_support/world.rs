@@ -44,6 +44,8 @@ pub enum Manner {
     /// Is asked through the server's own [`Fetch`], one question after the other: see
     /// [`Tables::fetch_once`].
     Queued,
+    /// The same, and every byte of its memory is this one.
+    Filled(u8),
 }
 
 #[derive(Debug)]
@@ -186,7 +188,7 @@ impl Tables {
         match it.1 {
             Manner::Slow if !it.2 => Err(Errno::Again),
             Manner::Refuses(error) => Err(error),
-            Manner::Queued => self.fetch.answer(question).map(|_| (it.0, it.1)),
+            Manner::Queued | Manner::Filled(_) => self.fetch.answer(question).map(|_| (it.0, it.1)),
             manner => {
                 it.2 = false;
                 Ok((it.0, manner))
@@ -225,12 +227,18 @@ impl Kernel for Tables {
             offset,
             bytes,
         };
-        if let Manner::Breaks(error) = self.ask(from, question)?.1 {
+        let manner = self.ask(from, question)?.1;
+        if let Manner::Breaks(error) = manner {
             return Err(error);
         }
         let size = self.foreign[&from.0].0;
         let bytes = u64::from(bytes).min(size.saturating_sub(offset)) as u32;
-        self.fake.copy_foreign(to, from, offset, bytes)
+        let got = self.fake.copy_foreign(to, from, offset, bytes)?;
+        if let Manner::Filled(byte) = manner {
+            let start = to.offset as usize;
+            self.fake.page(to.frame)[start..start + got as usize].fill(byte);
+        }
+        Ok(got)
     }
 
     fn drop_gate(&mut self, entry: u32) {
