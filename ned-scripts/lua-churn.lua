@@ -1,5 +1,6 @@
 -- vim:ft=lua
--- Run by an unmodified Lua on a pager: allocates and frees tables and strings, and checks them.
+-- Run by an unmodified Lua on a pager: allocates and frees tables and strings, and checks them. An argument
+-- says how many rounds.
 
 local kept, sum = {}, 0;
 local state = 1;
@@ -8,7 +9,7 @@ local function random(n)
   return state // 65536 % n;
 end
 
-for round = 1, 20000 do
+for round = 1, tonumber(arg and arg[1]) or 20000 do
   local i = random(64) + 1;
   local old = kept[i];
   if old then

@@ -4,7 +4,7 @@
 mod trees;
 
 use assert_cmd::Command;
-use trees::can_boot;
+use trees::{can_boot, can_boot_with};
 
 #[test]
 fn hello_runs_on_small_and_on_numa_machines() {
@@ -83,4 +83,149 @@ fn the_pager_keeps_the_rows_of_a_memory_server() {
         .args(["--memory-server", "ours", "test-pager"])
         .assert()
         .code(0);
+}
+
+/// What is booted below with the defaults of its entry: arguments, and texts that the log must have.
+type Boot<'a> = (&'a [&'a str], &'a [&'a str]);
+
+fn boot((args, lines): Boot<'_>) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_percore"));
+    let done = command.arg("qemu").args(args).assert().code(0);
+    let log = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
+    for line in lines {
+        assert!(log.contains(line), "{args:?}: no '{line}' in\n{log}");
+    }
+    log
+}
+
+/// The pager API from C++ (and, below that, C): policies, runs in batches, a reserve for self-paging.
+#[test]
+fn the_example_of_the_pager_api_runs() {
+    if !can_boot_with(&["percore-example"]) {
+        return;
+    }
+    boot((
+        &["percore-example", "--cpus", "2"],
+        &[
+            "core 1 of 2",
+            "bitmap -> buddy in",
+            "policy 77: refused",
+            "16 runs, 256 frames, ",
+            // 64 pages by 4 faults; giving 64 frames back takes one message and no unmap.
+            "we: 4 faults",
+            "into the reserve             the pager: 1 messages, 0 pieces taken, 0 frames zeroed, 0 unmap calls",
+        ],
+    ));
+}
+
+#[test]
+fn a_cxx_program_sees_the_same_on_every_memory_server() {
+    if !can_boot_with(&["test-percore-cxx", "libtest-percore-cxx-late.so"]) {
+        return;
+    }
+    let mut sums = std::collections::BTreeSet::new();
+    for server in ["ours", "upstream"] {
+        let log = boot((
+            &["cxx-percore", "--cpus", "1", "--memory-server", server],
+            &["cxx-root| test-percore-cxx: checksum "],
+        ));
+        let lines = log
+            .lines()
+            .filter_map(|line| line.split("checksum ").nth(1))
+            .map(|sum| sum.trim().to_owned());
+        assert_eq!(
+            lines.clone().count(),
+            2,
+            "{server}: one on the root task, one on the server"
+        );
+        sums.extend(lines);
+        assert!(sums.len() == 1, "{server}: {sums:?}");
+    }
+}
+
+#[test]
+fn an_unmodified_lua_allocates_on_the_pager() {
+    if !can_boot_with(&["lua"]) {
+        return;
+    }
+    let log = boot((&["lua-percore", "--roottask-args", "rounds=3000"], &[]));
+    let checked = |name: &str| {
+        let line = log.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split("| ").nth(1))
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        checked("lua-0   | lua: done"),
+        checked("lua-root| lua: done")
+    );
+}
+
+#[test]
+fn percore_top_shows_every_core_once() {
+    if !can_boot() {
+        return;
+    }
+    let log = boot((
+        &["percore-top", "--cpus", "2"],
+        &["core node policy", "percore-top: done"],
+    ));
+    for core in 0..2 {
+        let line = format!("top     | {core:>4}    0 bitmap ");
+        assert_eq!(log.matches(&line).count(), 1, "core {core} in\n{log}");
+    }
+}
+
+#[test]
+fn layouts_and_policies_side_by_side() {
+    if !can_boot() {
+        return;
+    }
+    let own = |core: usize| format!("page-{core}  | page-bench: ");
+    let log = boot((
+        &["mixed-layouts", "--cpus", "4"],
+        &["another memory server: done"],
+    ));
+    assert!((0..4).all(|core| log.contains(&own(core))), "{log}");
+    for (service, threads) in [("pager-01", 1), ("pager-23", 2)] {
+        let line = format!("{service}| percore-pager: {threads} threads for 2 CPUs");
+        assert!(log.contains(&line), "no '{line}' in\n{log}");
+    }
+    let log = boot((&["policies", "--cpus", "4"], &[]));
+    for (core, policy) in ["bitmap", "buddy", "avl", "slab"].into_iter().enumerate() {
+        let pages = format!("{}1000 pages", own(core));
+        let line = format!("top     |    0    0 {policy} ");
+        assert!(
+            log.contains(&pages) && log.contains(&line),
+            "{policy} in\n{log}"
+        );
+    }
+}
+
+/// The paper's scripts and programs that are spread over nodes; no frame may be in use at the end.
+#[test]
+fn layouts_of_the_paper_give_all_memory_back() {
+    if !can_boot() {
+        return;
+    }
+    for (entry, machine, threads) in [
+        ("paper-core", "uniform-4", "4 threads for 4 CPUs"),
+        ("spread", "numa-2x2", "2 threads for 4 CPUs"),
+    ] {
+        let log = boot((
+            &[entry, "--machine", machine, "--roottask-args", "pages=200"],
+            &[threads, "percore-top: done"],
+        ));
+        let used = log.lines().filter_map(|line| {
+            let columns: Vec<&str> = line
+                .strip_prefix("top     | ")?
+                .split_whitespace()
+                .collect();
+            (columns.get(2) == Some(&"bitmap")).then(|| columns[4].to_owned())
+        });
+        let used: Vec<String> = used.collect();
+        assert!(
+            !used.is_empty() && used.iter().all(|mib| mib == "0.0"),
+            "{entry}: {used:?}"
+        );
+    }
 }

@@ -35,3 +35,27 @@ pub fn can_boot() -> bool {
         true
     })
 }
+
+/// The same, and the tree has the files that these packages of `pkg/` install; else one line says which is missing.
+///
+/// # Panics
+/// As [`can_boot`]; and with `CI=true` when a file is missing from a tree that is configured.
+pub fn can_boot_with(files: &[&str]) -> bool {
+    if !can_boot() {
+        return false;
+    }
+    let trees = l4re_tree::find().ok().flatten().expect("can_boot looked");
+    let missing = files.iter().find(|name| trees.l4re.file(name).is_err());
+    let Some(name) = missing else { return true };
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(
+        !ci,
+        "an L4Re tree is configured but has no '{name}' (docs/l4re-user.md), and CI=true"
+    );
+    let text =
+        format!("left out: booting '{name}', which the L4Re tree has not (docs/l4re-user.md)\n");
+    std::io::stderr()
+        .write_all(text.as_bytes())
+        .expect("a standard error");
+    false
+}
