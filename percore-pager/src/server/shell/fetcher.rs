@@ -96,7 +96,8 @@ impl Fetcher {
         let mut at = start;
         while at < end {
             let block = Fpage::mem(at & !(WINDOW - 1), FOREIGN_ORDER, MemRights::RX);
-            let here = (offset + (at - start), at % WINDOW);
+            // What lies behind the last byte that an offset can name the other server has to refuse.
+            let here = (offset.wrapping_add(at - start), at % WINDOW);
             // SAFETY: as above.
             let sent = unsafe { from.map_within(here, flags, block, timeouts()) };
             let order = sent.map_err(Error::errno)?.clamp(12, FOREIGN_ORDER);
@@ -126,7 +127,7 @@ impl Fetcher {
             let sent = unsafe { from.map_within((offset, spot), READ, self.window, timeouts()) };
             let order = sent.map_err(Error::errno)?.clamp(12, FOREIGN_ORDER);
             let start = offset & !((1 << order) - 1);
-            *shown = Some((from.idx().raw(), epoch, start, start + (1 << order)));
+            *shown = Some((from.idx().raw(), epoch, start, start.saturating_add(1 << order)));
         }
         let bytes = bytes.min(PAGE_SIZE - offset % PAGE_SIZE);
         let source = self.window.address() + offset % WINDOW;
