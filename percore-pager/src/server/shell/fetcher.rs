@@ -127,7 +127,12 @@ impl Fetcher {
             let sent = unsafe { from.map_within((offset, spot), READ, self.window, timeouts()) };
             let order = sent.map_err(Error::errno)?.clamp(12, FOREIGN_ORDER);
             let start = offset & !((1 << order) - 1);
-            *shown = Some((from.idx().raw(), epoch, start, start.saturating_add(1 << order)));
+            *shown = Some((
+                from.idx().raw(),
+                epoch,
+                start,
+                start.saturating_add(1 << order),
+            ));
         }
         let bytes = bytes.min(PAGE_SIZE - offset % PAGE_SIZE);
         let source = self.window.address() + offset % WINDOW;
