@@ -51,7 +51,8 @@ const SERVERS: [(&str, &str); 2] = [
     ("moe", "main"),
 ];
 
-/// A function to report apart: `PART=MODULE:SYMBOL`.
+/// A function to report apart: `PART=MODULE:SYMBOL`. With `*` in it SYMBOL is a pattern of the name that a
+/// debugger shows, and fits one function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     part: String,
@@ -75,6 +76,32 @@ impl std::str::FromStr for Choice {
             }),
             _ => Err("expected PART=MODULE:SYMBOL, MODULE being `kernel` for the kernel".into()),
         }
+    }
+}
+
+impl Choice {
+    fn find(&self, symbols: &Symbols) -> Result<std::ops::Range<u64>, Error> {
+        let Choice { module, symbol, .. } = self;
+        let found = if symbol.contains('*') {
+            match &symbols.fitting(symbol)[..] {
+                [] => None,
+                [(_, range)] => Some(range.clone()),
+                several => {
+                    return Err(Error::Usage(format!(
+                        "--apart: '{symbol}' fits {} functions of {module}, for example {}",
+                        several.len(),
+                        several[0].0
+                    )));
+                }
+            }
+        } else {
+            symbols.function(symbol)
+        };
+        found.ok_or_else(|| {
+            Error::Usage(format!(
+                "--apart: no function '{symbol}' in {module} or its .debug file"
+            ))
+        })
     }
 }
 
@@ -131,12 +158,7 @@ impl Plan {
                 })?;
                 (symbols, Some((*name).to_owned()))
             };
-            let range = symbols.function(&choice.symbol).ok_or_else(|| {
-                let Choice { module, symbol, .. } = choice;
-                Error::Usage(format!(
-                    "--apart: no function '{symbol}' in {module} or its .debug file"
-                ))
-            })?;
+            let range = choice.find(symbols)?;
             plan.apart(&choice.part, range, owner);
         }
         Ok(plan)
@@ -245,6 +267,24 @@ mod tests {
         );
         for text in ["", "spin", "spin=bench", "=a:b", "a=:b", "a=b:"] {
             assert!(text.parse::<Choice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_function_is_chosen_by_its_name_or_a_pattern() {
+        let symbols = Symbols::of(&std::env::current_exe().unwrap());
+        let find = |text: &str| text.parse::<Choice>().unwrap().find(&symbols);
+        let main = symbols.function("main").unwrap();
+        assert_eq!(find("p=me:main").unwrap(), main);
+        let here = "p=me:*a_function_is_chosen_by_its_name_or_a_pattern::h*";
+        assert!(!find(here).unwrap().is_empty());
+        for (text, what) in [
+            ("p=me:no such", "no function"),
+            ("p=me:no such*", "no function"),
+            ("p=me:*", "functions of me, for example"),
+        ] {
+            let e = find(text).unwrap_err().to_string();
+            assert!(e.contains(what), "{e}");
         }
     }
 
