@@ -56,6 +56,7 @@ pub fn main(process: &'static Process) -> i64 {
         Some(b"api") => b.api(),
         Some(b"stalls") => b.stalls(),
         Some(b"fault") => b.fault(),
+        Some(b"scaling") => b.scaling(),
         _ => b.run(),
     };
     if let Err(e) = outcome {
@@ -111,6 +112,15 @@ impl Bench {
             self.scattered()?;
         }
         Ok(())
+    }
+
+    /// What is compared between numbers of programs.
+    fn scaling(&mut self) -> l4re_rs::Result<()> {
+        self.board.gather();
+        self.warm_up()?;
+        self.single_pages()?;
+        self.first_touch()?;
+        self.bare()
     }
 
     /// The kernel alone.

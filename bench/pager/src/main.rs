@@ -3,7 +3,7 @@
 //!
 //! `bench-pager INDEX COUNT [WINDOWS]`, with a shared dataspace `board`. WINDOWS is `api` (what needs the
 //! pager API, and the kernel's memory), `stalls` (long requests), `fault` (a client that faults beside
-//! those), `churn` and `quota` (no windows), or nothing. Each piece of work is a
+//! those), `scaling` (a part of the windows), `churn` and `quota` (no windows), or anything else. Each piece of work is a
 //! window between two marker instructions, which program 0 sets while all others wait at a barrier
 //! (`barrier_wait`, which `percore count` reports apart). Program 0 says which window is what:
 //!
