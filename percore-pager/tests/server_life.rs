@@ -7,6 +7,7 @@ mod server_support;
 use l4_sys::{Errno, proto};
 use l4re_rs::varg::Arg;
 use machine::PAGE;
+use percore_pager::server::{Ticket, Verdict};
 use server_support::cases::CASES;
 use server_support::{Cap, Item, Manner, Outcome, Rig, Shape};
 
@@ -229,6 +230,31 @@ fn capabilities_are_not_kept_for_later() {
         "somebody else's was taken"
     );
     rig.drop_cap(ds);
+    rig.check_empty();
+}
+
+/// A factory for a client of the service, when the table is full of objects that are ending (CL-22).
+#[test]
+fn factories_for_the_service_wait_for_ends() {
+    let mut rig = Rig::new();
+    let root = rig.root;
+    let maps: Vec<Cap> = (1..Shape::USUAL.entries).map(|_| rig.map(root)).collect();
+    let utcb = rig.utcb();
+    let ask = |rig: &mut Rig, ticket| {
+        rig.core
+            .create_for_service(utcb, Some(PAGE), Ticket(ticket))
+    };
+    let full = ask(&mut rig, 70);
+    assert_eq!(full, Verdict::error(Errno::NoMem), "nothing is ending");
+    for map in maps {
+        rig.tables().delete(map.id);
+    }
+    rig.core.gates_deleted();
+    assert_eq!(ask(&mut rig, 71), Verdict::Parked);
+    rig.run();
+    let reply = rig.answers.remove(&71).expect("answered");
+    let made = rig.receive(&reply).expect("a factory");
+    rig.drop_cap(made);
     rig.check_empty();
 }
 

@@ -186,8 +186,23 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         match self.ask(msg, asker) {
             Ok(Next::Answer(tag)) => Verdict::Answer(tag),
             Ok(Next::Long(task)) => self.begin(Call::Api(task), msg.utcb, ticket),
-            Ok(Next::Factory(quota)) => Verdict::of(self.create_factory(msg.utcb, quota)),
+            Ok(Next::Factory(quota)) => self.create_for_service(msg.utcb, quota, ticket),
             Err(error) => Verdict::error(error),
+        }
+    }
+
+    /// [`Core::create_factory`] for a caller who can wait: should memory or a place in the table be missing
+    /// while objects are ending, the answer comes when they have ended (CL-22).
+    #[cold]
+    pub fn create_for_service(
+        &mut self,
+        utcb: UtcbRef,
+        quota: Option<u64>,
+        ticket: Ticket,
+    ) -> Verdict {
+        match self.create_factory(utcb, quota) {
+            Err(Errno::NoMem) if self.ends() => self.begin(Call::Factory { quota }, utcb, ticket),
+            made => Verdict::of(made),
         }
     }
 

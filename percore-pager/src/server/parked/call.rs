@@ -70,6 +70,9 @@ pub(in crate::server) enum Call {
         answer: [u64; 3],
         label: i64,
     },
+    /// Make a factory for a client of the service when objects that are ending have given their memory
+    /// back.
+    Factory { quota: Option<u64> },
     /// A request of the pager API.
     Api(Task),
     /// Try again when objects that are ending have given their memory back.
@@ -88,6 +91,7 @@ impl Call {
             Call::Attach { map, .. } => Some(*map),
             Call::Show(shown) => Some(shown.map),
             Call::Detach { own, .. } => Some(*own),
+            Call::Factory { .. } => None,
             Call::Api(task) => task.factory(),
             Call::Retry(saved) => Label::from_word(saved.label).map(|(label, _)| label),
         }

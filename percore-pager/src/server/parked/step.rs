@@ -122,6 +122,8 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 }
                 Step::Done(answer_detach(utcb, *answer, *label))
             }
+            Call::Factory { .. } if self.ends() => Step::Short,
+            Call::Factory { quota } => Step::Done(self.create_factory(utcb, *quota)),
             Call::Api(task) => match self.step_api(task, utcb) {
                 Step::Done(Err(Errno::NoMem)) if self.ends() => Step::Short,
                 step => step,
