@@ -30,6 +30,8 @@ pub struct Bench {
     pub scheduler: Cap<kind::Scheduler>,
     /// The thread that runs the tests.
     pub main_thread: Cap<kind::Thread>,
+    /// Address of a UTCB of our task that no thread has.
+    pub free_utcb: u64,
     /// Whether the server is percore-pager: the boot script says so, by the argument `ours`.
     pub ours: bool,
     /// Next spot of the window that no test has used.
@@ -53,6 +55,7 @@ impl Bench {
             own: env.mem_alloc(),
             scheduler: env.scheduler(),
             main_thread: env.main_thread(),
+            free_utcb: env.first_free_utcb(),
             ours,
             next_spot: 0,
             child_slots,

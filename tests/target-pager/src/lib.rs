@@ -17,6 +17,7 @@ extern crate std;
 pub mod ask;
 pub mod bench;
 pub mod child;
+pub mod elsewhere;
 pub mod ops;
 pub mod random;
 pub mod rows;

@@ -6,6 +6,7 @@ mod dataspace;
 mod detach;
 mod factory;
 mod faults;
+mod foreign;
 mod hostile;
 mod killed;
 mod limits;
@@ -37,6 +38,7 @@ pub fn run(t: &mut Tap, b: &mut Bench) {
     quota::run(t, b);
     dataspace::run(t, b);
     copy::run(t, b);
+    foreign::run(t, b);
     region::run(t, b);
     detach::run(t, b);
     areas::run(t, b);
