@@ -17,7 +17,10 @@ fn refused(error: Errno) -> MsgTag {
 /// A map request for a dataspace. `word` is the message's label.
 #[inline(never)]
 pub fn engine_counted_map(m: &mut Machine, word: u64, tag: MsgTag) -> MsgTag {
-    if tag == objects::QUICK_MAP && objects::quick_map(&m.objects, &mut m.pool, word, m.utcb) {
+    if tag == objects::QUICK_MAP
+        && let Some(touch) = objects::quick_map(&m.objects, &m.pool, word, m.utcb)
+        && objects::quick(&mut m.pool, touch, m.utcb)
+    {
         return objects::ANSWER;
     }
     map_fully(m, word, tag)
@@ -60,7 +63,10 @@ fn map_fully(m: &mut Machine, word: u64, tag: MsgTag) -> MsgTag {
 /// A page fault in a region map.
 #[inline(never)]
 pub fn engine_counted_fault(m: &mut Machine, word: u64, tag: MsgTag) -> MsgTag {
-    if tag == objects::QUICK_FAULT && objects::quick_fault(&m.objects, &mut m.pool, word, m.utcb) {
+    if tag == objects::QUICK_FAULT
+        && let Some(touch) = objects::quick_fault(&mut m.objects, &mut m.pool, word, m.utcb)
+        && objects::quick(&mut m.pool, touch, m.utcb)
+    {
         return objects::ANSWER;
     }
     fault_fully(m, word)

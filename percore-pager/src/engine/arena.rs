@@ -119,6 +119,8 @@ pub struct Arena {
     base: NonNull<u8>,
     /// The last page's start in granules.
     last: u32,
+    /// See [`Arena::age`].
+    age: u64,
 }
 
 impl Arena {
@@ -135,7 +137,20 @@ impl Arena {
         ((3..=MAX_PAGES).contains(&pages) && aligned).then(|| Arena {
             base,
             last: ((pages - 1) << PAGE_GRANULES_SHIFT) as u32,
+            age: 1,
         })
+    }
+
+    /// Rises when a region changes or an object ends: what was found out about regions and their objects
+    /// is true as long as it is the same. Never 0.
+    #[inline(always)]
+    pub(super) fn age(&self) -> u64 {
+        self.age
+    }
+
+    /// See [`Arena::age`].
+    pub(super) fn note_change(&mut self) {
+        self.age += 1;
     }
 
     /// Number of pages that may be handed out, page 0 included, which may not.
@@ -188,13 +203,14 @@ impl Arena {
     }
 
     /// The arena, to be held in registers: so that the compiler need not load where it is again after each
-    /// store to it.
+    /// store to it. Only for loads and stores: a change of its age would be lost.
     #[inline(always)]
     pub(super) fn in_registers(&mut self) -> Held<'_> {
         Held {
             arena: Arena {
                 base: self.base,
                 last: self.last,
+                age: self.age,
             },
             borrow: PhantomData,
         }

@@ -198,9 +198,21 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
 
     #[inline(never)]
     fn take_and_zero(&mut self) -> Option<FrameNo> {
-        let (frame, zeroed) = self.take_one()?;
+        // Not while runs wait that were zeroed ahead: those are cut up.
+        let at_hand = match self.ready.frames() {
+            0 => self.frames.alloc_one(DATA).ok(),
+            _ => None,
+        };
+        let (frame, zeroed) = match at_hand {
+            Some(frame) => {
+                self.ready.miss_frame();
+                self.effects.pieces += 1;
+                (frame, false)
+            }
+            None => self.take(PageOrder::FRAME).ok()?,
+        };
         if !zeroed {
-            self.zero_now(Run::new(frame, 1)?);
+            self.zero_now(Run::single(frame.0 as u32));
         }
         Some(frame)
     }
@@ -339,6 +351,21 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         self.effects.unmap_calls += calls;
         self.effects.unmapped += blocks;
         true
+    }
+
+    /// Whether [`Pool::return_one`] may be called: nothing waits that would be unmapped with the frame.
+    #[inline(always)]
+    pub(super) fn can_return_one(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Gives up a frame that clients may have mapped, has it unmapped, and frees it: the same as
+    /// [`Pool::give_up`] and [`Pool::unmap_waiting`].
+    #[inline(always)]
+    pub(super) fn return_one(&mut self, frame: FrameNo) {
+        self.revoke(frame);
+        let freed = self.frames.free_one(frame, DATA);
+        debug_assert!(freed.is_ok(), "a frame that was not taken came back");
     }
 
     /// Takes the mappings of one frame away from everybody at once.

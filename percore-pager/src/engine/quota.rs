@@ -348,6 +348,29 @@ pub(super) fn uncharge(arena: &mut Arena, account: Ref<Account>, bytes: u64) {
     release(arena, account, bytes);
 }
 
+/// Whether [`uncharge_open`] may be called: the account has a limit and stays when nothing is left in it.
+#[inline(always)]
+pub(super) fn is_open(arena: &Arena, account: Ref<Account>) -> bool {
+    let it = arena.get(account);
+    it.limit != 0 && !it.is_closing()
+}
+
+/// The same as [`uncharge`] for an account that [`is_open`].
+#[inline(always)]
+pub(super) fn uncharge_open(arena: &mut Arena, account: Ref<Account>, bytes: u64) {
+    let it = arena.get_mut(account);
+    debug_assert!(it.committed >= bytes && it.reserved >= bytes);
+    it.reserved = it.reserved.saturating_sub(bytes);
+    it.committed = it.committed.saturating_sub(bytes);
+    let mut next = it.counting_parent();
+    while let Some(at) = next {
+        let it = arena.get_mut(at);
+        debug_assert!(it.committed >= bytes, "more was given back than charged");
+        it.committed = it.committed.saturating_sub(bytes);
+        next = it.counting_parent();
+    }
+}
+
 /// Gives back `bytes` that were reserved. What a closing account has to spare goes on to its
 /// parent at once.
 pub(super) fn release(arena: &mut Arena, account: Ref<Account>, bytes: u64) {

@@ -76,6 +76,12 @@ impl Ready {
         }
     }
 
+    /// Most frames that may wait.
+    pub(super) fn capacity(&self) -> u32 {
+        let each = self.depth.iter().zip(ORDERS);
+        each.map(|(depth, order)| depth * order.frames()).sum()
+    }
+
     /// Frames in it.
     #[inline(always)]
     pub(super) fn frames(&self) -> u32 {

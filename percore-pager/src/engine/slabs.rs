@@ -105,7 +105,31 @@ pub fn take<S: Store>(
     account: Ref<Account>,
     bytes: usize,
 ) -> Result<Ref<[u64; 0]>, NoMemory> {
-    let class = class_of(bytes).ok_or(NoMemory)?;
+    take_of_class(store, account, class_of(bytes).ok_or(NoMemory)?)
+}
+
+/// The same for a size that is known beforehand; to be put in line.
+///
+/// # Errors
+///
+/// [`NoMemory`].
+#[inline(always)]
+pub(super) fn take_sized<const BYTES: usize, S: Store>(
+    store: &mut S,
+    account: Ref<Account>,
+) -> Result<Ref<[u64; 0]>, NoMemory> {
+    match const { class_of(BYTES) } {
+        Some(class) => take_of_class(store, account, class),
+        None => Err(NoMemory),
+    }
+}
+
+#[inline(always)]
+fn take_of_class<S: Store>(
+    store: &mut S,
+    account: Ref<Account>,
+    class: usize,
+) -> Result<Ref<[u64; 0]>, NoMemory> {
     let page = match store.arena().get(account).partial[class] {
         Some(page) => page,
         None => add_page(store, account, class)?,

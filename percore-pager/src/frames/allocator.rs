@@ -76,14 +76,19 @@ impl<'a, P: Policy> Frames<'a, P> {
     /// `NoMemory`.
     #[inline]
     pub fn alloc_one(&mut self, owner: OwnerTag) -> Result<FrameNo, AllocError> {
-        match self.policy.try_take_one() {
-            Some(ix) => {
-                // SAFETY: a policy returns frames of its window, and the ledger was made for it.
-                unsafe { self.ledger.claim_one(ix, owner) };
-                Ok(FrameNo(self.base.0 + u64::from(ix.0)))
-            }
+        match self.alloc_one_at_hand(owner) {
+            Some(frame) => Ok(frame),
             None => self.alloc_one_fully(owner),
         }
+    }
+
+    /// The same if that is a matter of a few instructions. `None`, and nothing has changed, otherwise.
+    #[inline(always)]
+    pub fn alloc_one_at_hand(&mut self, owner: OwnerTag) -> Option<FrameNo> {
+        let ix = self.policy.try_take_one()?;
+        // SAFETY: a policy returns frames of its window, and the ledger was made for it.
+        unsafe { self.ledger.claim_one(ix, owner) };
+        Some(FrameNo(self.base.0 + u64::from(ix.0)))
     }
 
     #[cold]

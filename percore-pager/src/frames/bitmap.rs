@@ -82,6 +82,11 @@ unsafe impl Policy for Bitmap<'_> {
     }
 
     #[inline(always)]
+    fn try_take_four(&mut self) -> Option<FrameIx> {
+        self.0.try_take_four()
+    }
+
+    #[inline(always)]
     fn try_give_one(&mut self, frame: FrameIx) -> bool {
         self.0.try_give_one(frame)
     }

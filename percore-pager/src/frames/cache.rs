@@ -181,16 +181,30 @@ impl<P: Policy> Cached<P> {
     /// as long as each is a matter of a few instructions. One that is not comes alone.
     fn refill(&mut self) -> Option<FrameIx> {
         let policy = &mut self.policy;
+        // The usual batch from the usual policy.
+        if self.batch == 4
+            && self.depth > 2
+            && let Some(first) = policy.try_take_four()
+        {
+            for (cell, n) in self.stack.iter_mut().zip([3, 2, 1]) {
+                *cell = first.0 + n;
+            }
+            self.filled = 3;
+            return Some(first);
+        }
         let Some(first) = policy.try_take_one() else {
             return policy.take_one();
         };
         let more = (self.batch - 1).min(self.depth);
         // From the deepest cell up, so that they come out in the order of the policy.
         let mut cell = more;
-        while cell > 0 {
+        let mut last = first;
+        // Not beyond a multiple of four: then the next batch is the usual one again.
+        while cell > 0 && last.0 % 4 != 3 {
             let Some(frame) = policy.try_take_one() else {
                 break;
             };
+            last = frame;
             cell -= 1;
             self.stack[cell] = frame.0;
         }

@@ -139,6 +139,14 @@ unsafe impl Policy for OfKind<'_> {
     }
 
     #[inline(always)]
+    fn try_take_four(&mut self) -> Option<FrameIx> {
+        match self {
+            OfKind::Bitmap(policy) => policy.try_take_four(),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
     fn try_give_one(&mut self, frame: FrameIx) -> bool {
         match self {
             OfKind::Bitmap(policy) => policy.try_give_one(frame),

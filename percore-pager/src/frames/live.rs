@@ -298,6 +298,14 @@ unsafe impl Policy for Live<'_> {
     }
 
     #[inline(always)]
+    fn try_take_four(&mut self) -> Option<FrameIx> {
+        if self.change.is_some() {
+            return None;
+        }
+        self.old.policy.try_take_four()
+    }
+
+    #[inline(always)]
     fn try_give_one(&mut self, frame: FrameIx) -> bool {
         self.change.is_none() && self.old.policy.try_give_one(frame)
     }

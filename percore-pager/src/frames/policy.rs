@@ -75,6 +75,13 @@ pub unsafe trait Policy {
         None
     }
 
+    /// Takes four single frames that are neighbours, to be given back one by one, when that is a matter
+    /// of a few instructions: the first of them, a multiple of four. In the same way.
+    #[inline(always)]
+    fn try_take_four(&mut self) -> Option<FrameIx> {
+        None
+    }
+
     /// The short form of [`Self::give_one`], in the same way.
     #[inline(always)]
     fn try_give_one(&mut self, _frame: FrameIx) -> bool {

@@ -136,6 +136,11 @@ impl<'a> Pyramid<'a> {
     }
 
     #[inline(always)]
+    pub(super) fn try_take_four(&mut self) -> Option<FrameIx> {
+        self.frames.try_take_four().map(FrameIx)
+    }
+
+    #[inline(always)]
     pub(super) fn try_give_one(&mut self, frame: FrameIx) -> bool {
         self.frames.try_give_one(frame.0)
     }

@@ -106,6 +106,15 @@ impl Run {
         Some(Run { start, frames })
     }
 
+    /// One frame.
+    #[inline(always)]
+    pub const fn single(frame: u32) -> Self {
+        Run {
+            start: FrameNo(frame as u64),
+            frames: 1,
+        }
+    }
+
     /// First frame.
     #[inline]
     pub const fn start(self) -> FrameNo {

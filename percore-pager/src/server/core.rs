@@ -141,30 +141,60 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// the tag [`objects::ANSWER`] is in the UTCB. Otherwise it is for [`Core::handle_fully`].
     #[inline(always)]
     pub fn quick(&mut self, label: u64, tag: MsgTag, utcb: UtcbRef) -> bool {
-        if tag == objects::QUICK_MAP {
-            let done = objects::quick_map(&self.objects, &mut self.pool, label, utcb);
-            self.counters.maps += u64::from(done);
-            done
+        let counters = &mut self.counters;
+        // Counted at once: later it would have to be known still which it was.
+        let touch = if tag == objects::QUICK_MAP {
+            counters.maps += 1;
+            objects::quick_map(&self.objects, &self.pool, label, utcb)
         } else if tag == objects::QUICK_FAULT {
-            let done = objects::quick_fault(&self.objects, &mut self.pool, label, utcb);
-            self.counters.faults += u64::from(done);
-            done
+            counters.faults += 1;
+            objects::quick_fault(&mut self.objects, &mut self.pool, label, utcb)
         } else {
-            false
+            return false;
+        };
+        if touch.is_some_and(|touch| objects::quick(&mut self.pool, touch, utcb)) {
+            self.handed = None;
+            return true;
         }
+        self.not_quick(tag)
+    }
+
+    /// Takes back that a message was counted.
+    #[cold]
+    #[inline(never)]
+    fn not_quick(&mut self, tag: MsgTag) -> bool {
+        match tag {
+            objects::QUICK_MAP => self.counters.maps -= 1,
+            _ => self.counters.faults -= 1,
+        }
+        false
+    }
+
+    /// The same for a message with the tag [`objects::QUICK_SINGLE`]: the answer has the tag
+    /// [`objects::DONE`].
+    #[inline]
+    pub fn single(&mut self, label: u64, utcb: UtcbRef) -> bool {
+        let done = objects::single(&self.objects, &mut self.pool, label, utcb);
+        if done {
+            self.counters.others += 1;
+            self.handed = None;
+        }
+        done
     }
 
     /// Handles a message that is in the UTCB; an answer is there on return.
     #[inline]
     pub fn handle(&mut self, msg: Incoming, ticket: Ticket) -> Verdict {
         if self.quick(msg.label, msg.tag, msg.utcb) {
-            self.handed = None;
             return Verdict::Answer(objects::ANSWER);
+        }
+        if msg.tag == objects::QUICK_SINGLE && self.single(msg.label, msg.utcb) {
+            return Verdict::Answer(objects::DONE);
         }
         self.handle_fully(msg, ticket)
     }
 
-    /// The same when [`Core::quick`] has been tried.
+    /// The same when [`Core::quick`] and [`Core::single`] have been tried.
     #[inline]
     pub fn handle_fully(&mut self, msg: Incoming, ticket: Ticket) -> Verdict {
         self.handed = None;

@@ -88,8 +88,12 @@ pub struct Ds {
     /// `NO_LEAF` is none.
     pub(super) leaf: u32,
     pub(super) leaf_number: u32,
+    /// See [`Ds::is_plain`].
+    plain: u8,
 }
 
+/// Of these flags a plain dataspace has the rights.
+const PLAIN: u32 = flag::RIGHTS | flag::CACHING;
 /// No leaf has this number.
 const NO_LEAF: u32 = u32::MAX;
 
@@ -127,6 +131,7 @@ impl Ds {
             zero_pages: 0,
             leaf: 0,
             leaf_number: NO_LEAF,
+            plain: u8::from(kind == Kind::OnDemand && flags & PLAIN == flag::RIGHTS),
         };
         ds.resize(size, PAGE_SHIFT as u8);
         ds
@@ -150,10 +155,10 @@ impl Ds {
         }
     }
 
-    /// Whether it is [`Kind::OnDemand`].
+    /// Whether it is on demand, can be mapped with all rights and has the usual cache mode.
     #[inline(always)]
-    pub(super) fn is_on_demand(&self) -> bool {
-        self.kind == 0
+    pub(in crate::engine) fn is_plain(&self) -> bool {
+        self.plain != 0
     }
 
     /// Exact size in bytes.

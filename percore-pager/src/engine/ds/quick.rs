@@ -25,20 +25,17 @@ use super::word::{GROUP, GROUP_SHIFT, Page};
 /// log2 of the bytes that a leaf of the table covers: 64 groups.
 const LEAF_BYTES: u32 = PAGE_SHIFT + GROUP_SHIFT + 6;
 
-/// The flexpage to send for the byte at `offset`, asked for with the rights and cache mode in `asked`
-/// (bits of [`flag`]); rights in `without` the asker cannot have. `None`: see the [module](self).
+/// The flexpage to send for the byte at `offset` of a dataspace that [is plain](Ds::is_plain), with the
+/// rights in `rights` (bits of [`flag`]). `None`: see the [module](self).
 #[inline(always)]
 pub(in crate::engine) fn quick<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
     offset: u64,
-    asked: u32,
-    without: u32,
+    rights: u32,
 ) -> Option<Fpage> {
     let it = pool.arena().get(ds);
-    let rights = asked & it.flags & !without & flag::RIGHTS;
-    let special = (it.flags | asked) & flag::CACHING | (asked ^ rights) & (flag::W | flag::X);
-    if special != 0 || !it.is_on_demand() || offset >= it.rounded_size() {
+    if offset >= it.rounded_size() {
         return None;
     }
     if it.leaf_number != (offset >> LEAF_BYTES) as u32 && !table::seek(pool, ds, offset) {
@@ -101,13 +98,12 @@ fn fresh<P: Policy, K: Kernel>(
     place: (u32, usize),
 ) -> Option<FrameNo> {
     let it = pool.arena().get(ds);
-    if it.quick != ALONE {
-        if it.quick != ALWAYS_ALONE {
+    if it.quick == ALONE {
+        let border = (page + 1) % GROUP <= 1;
+        if it.next_page == page || border && table::beside(pool.arena(), ds, page) != Some(false) {
             return None;
         }
-    } else if it.next_page == page
-        || (page + 1) % GROUP <= 1 && table::beside(pool.arena(), ds, page) != Some(false)
-    {
+    } else if it.quick != ALWAYS_ALONE {
         return None;
     }
     take(pool, ds, page, place, (true, OfRun((page % GROUP) as u32)))

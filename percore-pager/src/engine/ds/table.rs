@@ -99,17 +99,58 @@ pub(super) fn find(arena: &Arena, ds: Ref<Ds>, group: u64) -> Option<Slot> {
 #[inline(never)]
 pub(super) fn seek<S: Store>(mem: &mut S, ds: Ref<Ds>, offset: u64) -> bool {
     let group = offset >> (PAGE_SHIFT + GROUP_SHIFT);
-    let slot = match find(mem.arena(), ds, group).map_or_else(|| ensure(mem, ds, group), Ok) {
-        Ok(slot) => slot,
-        Err(NoMemory) => return false,
+    let it = mem.arena().get(ds);
+    let (root, account) = (it.root as u32, it.account);
+    let mut shift = i32::from(it.root_shift);
+    if it.depth == 0 {
+        // The word in the object itself is the whole leaf; it lies where a reference can name it.
+        const { assert!(core::mem::offset_of!(Ds, root) == 16) };
+        remember(mem.arena_mut(), ds, ds.raw() + 1, group);
+        return true;
+    }
+    let Some(mut node) = Ref::from_raw(root) else {
+        return seek_making(mem, ds, group);
     };
-    // The word in the object itself is the whole leaf; it lies where a reference can name it.
-    const { assert!(core::mem::offset_of!(Ds, root) == 16) };
-    let it = mem.arena_mut().get_mut(ds);
-    let own = u32::from(it.depth == 0);
-    it.leaf = slot.node.raw() + own;
-    it.leaf_number = (group >> LEAF_SHIFT) as u32;
+    while shift >= 0 {
+        let index = (group >> shift) as usize % (1 << NODE_SHIFT);
+        node = match child(mem.arena(), node, index) {
+            Some(below) => below,
+            // What is made most: a leaf below a node that is there.
+            None if shift < NODE_SHIFT as i32 => {
+                let made = account
+                    .ok_or(NoMemory)
+                    .and_then(|account| slabs::take_sized::<{ LEAF_WORDS * 8 }, S>(mem, account));
+                let Ok(made) = made else {
+                    return false;
+                };
+                mem.arena_mut().clear_words(made, LEAF_WORDS);
+                set_child(mem.arena_mut(), node, index, Some(made));
+                made
+            }
+            None => return seek_making(mem, ds, group),
+        };
+        shift -= NODE_SHIFT as i32;
+    }
+    remember(mem.arena_mut(), ds, node.raw(), group);
     true
+}
+
+/// The same when more nodes than a leaf are to be made.
+#[cold]
+#[inline(never)]
+fn seek_making<S: Store>(mem: &mut S, ds: Ref<Ds>, group: u64) -> bool {
+    let slot = ensure(mem, ds, group);
+    if let Ok(slot) = slot {
+        remember(mem.arena_mut(), ds, slot.node.raw(), group);
+    }
+    slot.is_ok()
+}
+
+#[inline(always)]
+fn remember(arena: &mut Arena, ds: Ref<Ds>, leaf: u32, group: u64) {
+    let it = arena.get_mut(ds);
+    it.leaf = leaf;
+    it.leaf_number = (group >> LEAF_SHIFT) as u32;
 }
 
 /// Whether the page before or behind `page` is there, which lies at its group's border and of whose group

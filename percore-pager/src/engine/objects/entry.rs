@@ -17,6 +17,38 @@ pub enum Object {
     RegionMap(Ref<Map>),
 }
 
+impl Object {
+    /// Tells kinds apart in an entry's key: added to a label, whose low four bits are 0.
+    #[inline(always)]
+    pub(super) const fn code(self) -> u64 {
+        match self {
+            Object::Factory(_) => 4,
+            Object::Dataspace(_) => DATASPACE,
+            Object::RegionMap(_) => REGION_MAP,
+        }
+    }
+
+    pub(super) fn place(self) -> Ref<[u64; 0]> {
+        match self {
+            Object::Factory(at) => at.cast(),
+            Object::Dataspace(at) => at.cast(),
+            Object::RegionMap(at) => at.cast(),
+        }
+    }
+}
+
+/// See [`Object::code`].
+pub(super) const DATASPACE: u64 = 8;
+/// See [`Object::code`].
+pub(super) const REGION_MAP: u64 = 12;
+/// The key of what cannot be found: no multiple of 4.
+const NO_KEY: u64 = 1;
+/// Stands for no object.
+const NOWHERE: Ref<[u64; 0]> = match Ref::from_raw(1) {
+    Some(place) => place,
+    None => unreachable!(),
+};
+
 /// What an entry is at present.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum State {
@@ -44,6 +76,10 @@ pub struct Entry {
     /// Whether clients can have capabilities for it.
     pub(super) gate: bool,
     pub(super) state: State,
+    /// What the short ways compare: the label plus [`Object::code`] while the object can be found, else
+    /// [`NO_KEY`]; and the object.
+    pub(super) key: u64,
+    pub(super) object: Ref<[u64; 0]>,
     /// A factory's runs, if it has any.
     pub(super) runs: Option<Ref<Runs>>,
     /// A factory: its clients gave up the right to change settings.
@@ -61,6 +97,8 @@ impl Entry {
         generation: 1,
         gate: false,
         state: State::Free,
+        key: NO_KEY,
+        object: NOWHERE,
         runs: None,
         sealed: false,
         parent: NONE,

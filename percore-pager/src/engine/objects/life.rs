@@ -9,7 +9,7 @@ use crate::engine::runs;
 use crate::engine::slabs;
 use crate::frames::Policy;
 
-use super::entry::{NONE, Object, State};
+use super::entry::{Entry, NONE, Object, State};
 use super::label::Label;
 use super::table::Objects;
 
@@ -31,6 +31,7 @@ impl Objects<'_> {
         };
         let at = self.at(label);
         self.detach(at);
+        pool.arena_mut().note_change();
         let state = match object {
             Object::Factory(account) => {
                 slabs::close(pool, account);
@@ -42,6 +43,7 @@ impl Objects<'_> {
         let next = self.condemned;
         if let Some(entry) = self.entry(at) {
             entry.state = state;
+            entry.key = Entry::EMPTY.key;
             entry.next = next;
             if entry.gate {
                 pool.kernel.drop_gate(at);

@@ -22,5 +22,8 @@ pub use entry::{Entry, Object};
 pub use fault::{page_fault, page_in};
 pub use label::{Label, Rights};
 pub use private::Private;
-pub use quick::{ANSWER, QUICK_FAULT, QUICK_MAP, quick_fault, quick_map};
+pub use quick::{
+    ANSWER, DONE, QUICK_FAULT, QUICK_MAP, QUICK_SINGLE, Touch, quick, quick_fault, quick_map,
+    single,
+};
 pub use table::{Found, Objects};

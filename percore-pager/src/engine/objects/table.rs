@@ -2,6 +2,8 @@
 
 use super::entry::{Entry, Link, NONE, Object, State};
 use super::label::{Label, MAX_ENTRIES, Rights};
+use super::quick::{RECENT, Recent};
+use crate::engine::arena::Ref;
 
 /// An object that a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +26,8 @@ pub struct Objects<'a> {
     live: u32,
     /// The number of entry 0 in labels.
     first: u32,
-    /// Objects that have ended so far, and 1: what was looked up while it is the same is there still.
-    pub(super) epoch: u64,
+    /// The regions that faults were in last.
+    pub(super) recent: [Recent; RECENT],
 }
 
 impl<'a> Objects<'a> {
@@ -51,7 +53,7 @@ impl<'a> Objects<'a> {
             condemned: NONE,
             live: 0,
             first,
-            epoch: 1,
+            recent: [const { Recent::NONE }; RECENT],
         }
     }
 
@@ -110,6 +112,8 @@ impl<'a> Objects<'a> {
             generation: entry.generation,
             gate,
             state: State::Live(object),
+            key: label.word() + object.code(),
+            object: object.place(),
             runs: None,
             sealed: false,
             parent: above,
@@ -138,20 +142,17 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// The object that a message's label names.
+    /// The object of the kind with this code that a message's label names. `T` is what such objects are.
     #[inline(always)]
-    pub(super) fn look_word(&self, word: u64) -> Option<Object> {
-        // Rights, and bits that no label has.
-        if word & 0xc != 0 {
-            return None;
-        }
+    pub(super) fn look_word<T>(&self, word: u64, code: u64) -> Option<Ref<T>> {
         let at = (word as u32 >> 4).wrapping_sub(self.first);
         let entry = self.entries.get(at as usize)?;
-        match entry.state {
-            // No entry's generation is 0.
-            State::Live(object) if entry.generation == (word >> 32) as u32 => Some(object),
-            _ => None,
+        // The low two bits are rights. Where the next two are not 0, as in every label, the sum is no key
+        // of this entry: it has another number in it.
+        if entry.key != word.wrapping_add(code) & !3 {
+            return None;
         }
+        Some(entry.object.cast())
     }
 
     /// The object that a message's label, or a received item, names.
@@ -182,7 +183,6 @@ impl<'a> Objects<'a> {
             parent.child = next;
         }
         self.live -= 1;
-        self.epoch += 1;
     }
 
     /// Makes an entry free; its old labels find nothing for 2^32 uses.

@@ -44,9 +44,12 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
 
     /// Whether [`Pool::idle`] would find work with so many frames at least. Takes a few loads.
     pub fn has_idle_work(&self, frames: u64) -> bool {
-        let free = u64::from(self.frames.free_frames());
-        let goal = u64::from(self.tuning.zero_ahead).min(free);
-        self.waiting.frames() >= frames || self.zeroed_frames() + frames <= goal
+        if self.waiting.frames() >= frames {
+            return true;
+        }
+        let zeroed = self.zeroed_frames() + frames;
+        let most = self.tuning.zero_ahead.min(self.ready.capacity());
+        zeroed <= u64::from(most) && zeroed <= u64::from(self.frames.free_frames())
     }
 
     /// Takes the frames that are to be zeroed next.

@@ -90,6 +90,7 @@ pub fn detach<S: Store>(
         return Err(Errno::Inval);
     }
     let asked = pages(address, size).ok_or(Errno::Inval)?;
+    store.arena_mut().note_change();
     let arena = store.arena();
     let node = tree::touching(arena, arena.get(map).regions, asked).ok_or(Errno::NoEnt)?;
     let region = *arena.get(node.cast::<Region>());

@@ -7,7 +7,7 @@ use crate::engine::arena::{Arena, Ref};
 use super::map::Map;
 use super::range::Range;
 use super::region::{Backing, Region, flag};
-use super::tree::{self, Link};
+use super::tree;
 
 /// A page-fault message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,48 +74,34 @@ pub fn fault(arena: &mut Arena, map: Ref<Map>, fault: Fault) -> Result<Hit, Errn
     hit(region, fault.address, window, flags & rights).ok_or(Errno::NoMem)
 }
 
-/// What the short way of a fault needs of a region.
+/// A region as the short way of a fault knows it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Quick {
-    /// The object.
-    pub(in crate::engine) backing: Option<Backing>,
-    /// Byte offset in it.
+pub(in crate::engine) struct Plain {
+    pub(in crate::engine) start: u64,
+    /// One less than its bytes.
+    pub(in crate::engine) length: u64,
+    pub(in crate::engine) backing: Backing,
+    /// Byte offset of `start` in the object. The region's last byte has one, too.
     pub(in crate::engine) offset: u64,
-    /// Rights to map with.
-    pub(in crate::engine) rights: u32,
+    /// Bits of [`flag`].
+    pub(in crate::engine) flags: u32,
 }
 
-/// The same as [`fault`] where nothing is special, by reading only, but that the region is remembered.
-#[inline(always)]
-pub(in crate::engine) fn quick(arena: &mut Arena, map: Ref<Map>, word: u64) -> Option<Quick> {
-    let node = match arena.get(map).recent {
-        Some(node) if inside(arena.get(node), word) => node,
-        _ => seek(arena, map, word)?,
-    };
-    let region: &Region = arena.get(node.cast());
-    let flags = region.contents.flags;
-    // Bit 1 of the word is a write, as bit 1 of the rights is W; bit 2 is a fetch, and X is bit 0.
-    let needed = (word as u32 & flag::W) | (word as u32 >> 2 & flag::X);
-    if needed & !flags | flags & (flag::KERNEL | flag::RESERVED | flag::CACHING) != 0 {
+/// The region of a fault, if it has an object and nothing is special about it.
+pub(in crate::engine) fn plain(arena: &mut Arena, map: Ref<Map>, address: u64) -> Option<Plain> {
+    let Region { link, contents } = find(arena, map, address)?;
+    let length = link.end - link.start;
+    let special = contents.flags & (flag::KERNEL | flag::RESERVED | flag::CACHING) != 0;
+    if special || contents.offset.checked_add(length).is_none() {
         return None;
     }
-    let within = (word & !(PAGE_SIZE - 1)) - region.link.start;
-    Some(Quick {
-        backing: region.contents.backing,
-        offset: within.checked_add(region.contents.offset)?,
-        rights: flags & (flag::R | flag::X | needed & flag::W),
+    Some(Plain {
+        start: link.start,
+        length,
+        backing: contents.backing?,
+        offset: contents.offset,
+        flags: contents.flags,
     })
-}
-
-#[inline(always)]
-fn inside(link: &Link, address: u64) -> bool {
-    address.wrapping_sub(link.start) <= link.end - link.start
-}
-
-#[inline(never)]
-fn seek(arena: &mut Arena, map: Ref<Map>, address: u64) -> Option<Ref<Link>> {
-    find(arena, map, address)?;
-    arena.get(map).recent
 }
 
 /// Decides a request to map `first`, and what may follow it up to `last` (inclusive).
@@ -163,7 +149,7 @@ fn find(arena: &mut Arena, map: Ref<Map>, address: u64) -> Option<&Region> {
     if arena.get(node).start > address {
         return None;
     }
-    arena.get_mut(map).set_recent(node);
+    arena.get_mut(map).recent = Some(node);
     Some(arena.get(node.cast()))
 }
 

@@ -24,9 +24,6 @@ pub struct Map {
     /// The region that the last fault was in.
     pub(super) recent: Root,
     nodes: u32,
-    /// What the object of `recent` was found to be when the table of objects had this age.
-    recent_object: u32,
-    recent_epoch: u64,
 }
 
 // SAFETY: numbers and optional references; every pattern is valid.
@@ -48,28 +45,6 @@ impl Map {
     pub fn account(&self) -> Option<Ref<Account>> {
         self.account
     }
-
-    /// The last fault was in this region.
-    pub(super) fn set_recent(&mut self, node: Ref<Link>) {
-        self.recent = Some(node);
-        self.recent_epoch = 0;
-    }
-
-    /// What was noted with the same age, which is not 0, by [`Map::note_object`] for the region of the
-    /// last fault.
-    #[inline(always)]
-    pub(in crate::engine) fn object_of<T>(&self, epoch: u64) -> Option<Ref<T>> {
-        if self.recent_epoch != epoch {
-            return None;
-        }
-        Ref::from_raw(self.recent_object)
-    }
-
-    /// See [`Map::object_of`].
-    pub(in crate::engine) fn note_object<T>(&mut self, object: Ref<T>, epoch: u64) {
-        self.recent_object = object.raw();
-        self.recent_epoch = epoch;
-    }
 }
 
 /// Puts `node` into memory of the map's account.
@@ -86,6 +61,7 @@ pub(super) fn put<T: Pod, S: Store>(
 
 /// Frees a node that is in no tree any more.
 pub(super) fn drop_node<T, S: Store>(store: &mut S, map: Ref<Map>, node: Ref<T>) {
+    store.arena_mut().note_change();
     let it = store.arena_mut().get_mut(map);
     it.nodes -= 1;
     it.recent = None;
@@ -113,8 +89,6 @@ pub fn create<S: Store>(
         highest: limits.end(),
         recent: None,
         nodes: 0,
-        recent_object: 0,
-        recent_epoch: 0,
     };
     let map = slabs::put(store, account, empty).map_err(|_| Errno::NoMem)?;
     let kept = reserved
@@ -193,6 +167,7 @@ pub fn free_map<S: Store>(store: &mut S, map: Ref<Map>) {
         store.arena().get(map).nodes == 0,
         "a map is freed with nodes in it"
     );
+    store.arena_mut().note_change();
     slabs::free(store, map);
 }
 

@@ -35,7 +35,7 @@ mod tree;
 pub use areas::reserve_area;
 pub use attach::{AttachFlags, Place, attach, free_area};
 pub use detach::{Detached, Freed, How, detach};
-pub(super) use fault::quick;
+pub(super) use fault::plain;
 pub use fault::{Fault, Hit, fault, page_in};
 pub use jumps::{add_jump, jump_for, remove_jump};
 pub use list::{Entry, areas, info, regions};

@@ -227,6 +227,28 @@ impl<'a> Tier<'a> {
         Some(self.hot_unit + bit)
     }
 
+    /// Takes the first four units of the hot word's free ones, if they are an aligned run and that leaves
+    /// the group in its class. `None`, and nothing is changed, when it is not as simple as that.
+    #[inline(always)]
+    pub(super) fn try_take_four(&mut self) -> Option<u32> {
+        let word = NonZeroU64::new(load(self.hot_line))?;
+        let bit = word.trailing_zeros();
+        let word = word.get();
+        if bit % 4 != 0 || word >> bit & 0xf != 0xf {
+            return None;
+        }
+        let reach = account::reach_of_lowest(word, bit)?;
+        let head = self.hot_head.load(Relaxed);
+        if reach >= largest(head) {
+            return None;
+        }
+        store(self.hot_line, word ^ 0xf << bit);
+        // The hot group is in no bucket, whatever its count.
+        self.hot_head.store(head - 4, Relaxed);
+        self.account(2, reach, -1);
+        Some(self.hot_unit + bit)
+    }
+
     /// Takes one unit from the groups that are in, the fullest first.
     pub(super) fn take_one(&mut self) -> Option<u32> {
         let mut word = load(self.hot_line);

@@ -21,7 +21,7 @@ use l4re_rs::msg::Reader;
 use l4re_rs::reply::ReplySlot;
 use l4re_rs::server::Incoming;
 
-use crate::engine::objects::ANSWER;
+use crate::engine::objects::{ANSWER, DONE, QUICK_SINGLE};
 use crate::frames::Kind;
 use crate::server::api::Where;
 use crate::server::{Ticket, Turn, Verdict};
@@ -40,9 +40,9 @@ pub const REPLY_SLOTS: u32 = 64;
 /// Bit of tickets of forwarded requests.
 const FORWARDED: u32 = 1 << 31;
 /// While there is work, a piece of it is done after so many messages.
-const MESSAGES_PER_TURN: i32 = 4;
+const MESSAGES_PER_TURN: u32 = 4;
 /// After so many messages in a row it is looked whether the idle thread has work again.
-const IDLE_CHECK: i32 = 16;
+const IDLE_CHECK: u32 = 16;
 /// Frames that must be waiting or lacking for that.
 const IDLE_WORTH: u64 = 64;
 
@@ -119,6 +119,15 @@ pub fn run(job: PagerJob) {
     }
 }
 
+/// How [`Loop::serve_shortly`] ended.
+enum Short {
+    /// With a message that has no short way, or a failed wait: tag and label. Nothing that was handed over
+    /// before is open when a message was answered.
+    Other((MsgTag, u64)),
+    /// There is something to do beside sending this answer.
+    Due(MsgTag),
+}
+
 struct Loop {
     core: ThreadCore,
     mailbox: &'static Mailbox,
@@ -133,8 +142,8 @@ struct Loop {
     /// The fetching thread's call, when it rests.
     fetch: Option<u32>,
     /// Messages that are left until something else is done, and how many there were at first.
-    left: i32,
-    patience: i32,
+    left: u32,
+    patience: u32,
 }
 
 impl Loop {
@@ -184,38 +193,34 @@ impl Loop {
     fn serve(&mut self) -> ! {
         let utcb = UtcbRef::current();
         let mut answer: Option<MsgTag> = None;
-        'wait: loop {
+        loop {
             self.core.pool.kernel.prepare(utcb);
             let (receive, patience) = if self.core.has_work() {
                 (Timeout::ZERO, MESSAGES_PER_TURN)
             } else {
                 (Timeout::NEVER, IDLE_CHECK)
             };
-            self.left += patience - self.patience;
+            self.left = self.left.clamp(1, patience);
             self.patience = patience;
             let timeouts = Timeouts::new(Timeout::ZERO, receive);
             let slot = self.reply_slot(self.current);
             // SAFETY: the receive buffers take single capabilities and no memory.
-            let (mut tag, mut label) = unsafe {
+            let first = unsafe {
                 match answer {
                     Some(tag) => slot.answer_and_wait(tag, timeouts),
                     None => slot.wait(timeouts),
                 }
             };
-            // Simple faults, one after the other. They need nothing of the above again.
-            while self.core.quick(label, tag, utcb) {
-                answer = Some(ANSWER);
-                self.left -= 1;
-                if self.left <= 0 {
-                    answer = self.look_around(ANSWER, utcb, false);
-                    continue 'wait;
+            let (tag, label) = match self.serve_shortly(first, slot, timeouts) {
+                Short::Other(last) => last,
+                Short::Due(tag) => {
+                    answer = self.look_around(tag, utcb, false);
+                    continue;
                 }
-                // SAFETY: as above.
-                (tag, label) = unsafe { slot.answer_and_wait(ANSWER, timeouts) };
-            }
+            };
             if !tag.has_error() {
                 answer = self.message(Incoming { label, tag, utcb });
-                if self.left <= 0 && answer.is_none() {
+                if self.left == 0 && answer.is_none() {
                     self.turn(utcb);
                 }
                 continue;
@@ -234,10 +239,38 @@ impl Loop {
         }
     }
 
+    /// Serves messages that have a short way, one after the other, from `last` on. They need nothing of what
+    /// [`Loop::serve`] does before a wait. A function of its own, so that the compiler keeps in registers
+    /// what these messages need and nothing else.
+    #[inline(never)]
+    fn serve_shortly(
+        &mut self,
+        (mut tag, mut label): (MsgTag, u64),
+        slot: ReplySlot,
+        timeouts: Timeouts,
+    ) -> Short {
+        let utcb = UtcbRef::current();
+        loop {
+            let answer = if self.core.quick(label, tag, utcb) {
+                ANSWER
+            } else if tag == QUICK_SINGLE && self.core.single(label, utcb) {
+                DONE
+            } else {
+                return Short::Other((tag, label));
+            };
+            self.left = self.left.wrapping_sub(1);
+            if self.left == 0 && self.is_something_due() {
+                return Short::Due(answer);
+            }
+            // SAFETY: the receive buffers take single capabilities and no memory.
+            (tag, label) = unsafe { slot.answer_and_wait(answer, timeouts) };
+        }
+    }
+
     /// Handles a message; the answer to send while waiting for the next.
     #[inline(always)]
     fn message(&mut self, msg: Incoming) -> Option<MsgTag> {
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         if msg.label >> 32 == 0 {
             return self.helper(msg);
         }
@@ -245,7 +278,7 @@ impl Loop {
         let verdict = self.core.handle_fully(msg, Ticket(self.current));
         match verdict {
             Verdict::Answer(tag) => {
-                if received || self.left <= 0 {
+                if received || self.left == 0 {
                     self.look_around(tag, msg.utcb, received)
                 } else {
                     Some(tag)
@@ -269,6 +302,13 @@ impl Loop {
         None
     }
 
+    /// Now and then: whether there is something to do beside answering. If not, it is looked again later.
+    #[inline(never)]
+    fn is_something_due(&mut self) -> bool {
+        self.left = self.patience;
+        self.core.has_work() || self.idle.is_some() && self.core.pool.has_idle_work(IDLE_WORTH)
+    }
+
     /// Now and then, with an answer in hand: whether the helpers have something to do, or a capability that
     /// was received is to be dropped. System calls use the registers that the answer is in, so they come
     /// after it.
@@ -276,8 +316,8 @@ impl Loop {
     #[inline(never)]
     fn look_around(&mut self, tag: MsgTag, utcb: UtcbRef, received: bool) -> Option<MsgTag> {
         self.left = self.patience;
-        let worth = self.core.pool.has_idle_work(IDLE_WORTH);
-        if received || self.core.has_work() || (worth && self.idle.is_some()) {
+        let worth = self.idle.is_some() && self.core.pool.has_idle_work(IDLE_WORTH);
+        if received || self.core.has_work() || worth {
             let failed = self.reply_slot(self.current).answer(tag).has_error();
             if failed && syscall::error_code(utcb) & 1 == 0 {
                 self.core.answer_failed();
