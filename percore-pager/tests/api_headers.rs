@@ -128,6 +128,12 @@ fn assertions() -> String {
         ("OBJECT_RUN", object::RUN.into()),
         ("OBJECT_DATASPACE", object::DATASPACE.into()),
     ];
+    let pair = policy::pair(policy::SLAB, policy::AVL);
+    writeln!(
+        out,
+        "SAME(PERCORE_POLICY_PAIR(PERCORE_SLAB, PERCORE_AVL), {pair}u);"
+    )
+    .expect("memory");
     for (name, value) in numbers {
         writeln!(out, "SAME(PERCORE_{name}, {value}u);").expect("memory");
     }

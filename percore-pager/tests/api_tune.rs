@@ -201,11 +201,34 @@ fn policies_change_and_say_why_not() {
         ask(rig, root, &policy_request(kind, 0))
     };
     assert_eq!(change(&mut rig, 4), Err(Errno::Inval));
-    assert_eq!(change(&mut rig, u32::MAX), Err(Errno::Inval));
+    for wrong in [u32::MAX, 0x500, 0x104, 0x1_0000] {
+        assert_eq!(change(&mut rig, wrong), Err(Errno::Inval));
+    }
     let none: Result<reply::Policy, _> = ask(&mut rig, root, &policy_request(policy::AVL, 2));
     assert_eq!(none, Err(Errno::Inval));
     let meta = memory(&mut rig, root).meta;
-    for kind in [policy::AVL, policy::BUDDY, policy::SLAB, policy::BITMAP] {
+    let names = policy::NAMES.iter().zip(0..);
+    for ((first, small), (second, large)) in names
+        .clone()
+        .flat_map(|a| names.clone().map(move |b| (a, b)))
+    {
+        let name = policy::name(policy::pair(small, large)).expect("two known ones");
+        let same = name == *first && small == large;
+        assert!(same || name == format!("{first}+{second}"), "{name}");
+    }
+    // An order of one policy twice is that policy.
+    let same = policy::pair(policy::BITMAP, policy::BITMAP);
+    let none = change(&mut rig, same).expect("it is in use");
+    assert_eq!((none.now, none.turns), (policy::BITMAP, 0));
+    let pair = policy::pair(policy::SLAB, policy::AVL);
+    let kinds = [
+        policy::AVL,
+        policy::BUDDY,
+        pair,
+        policy::SLAB,
+        policy::BITMAP,
+    ];
+    for kind in kinds {
         let before = info(&mut rig, root).policy;
         let done = change(&mut rig, kind).expect("memory");
         assert_eq!((done.before, done.now), (before, kind));
@@ -215,11 +238,11 @@ fn policies_change_and_say_why_not() {
         assert_eq!((again.before, again.now, again.turns), (kind, kind, 0));
         conserved(&mut rig, root);
     }
-    // The last one's book-keeping is all that is left of four changes.
+    // The last one's book-keeping is all that is left of five changes.
     let left = memory(&mut rig, root).meta - meta;
     assert!(left <= 4, "{left} frames of book-keeping");
     let counters: api::Counters = ask(&mut rig, root, &head(Op::Counters)).expect("S");
-    assert_eq!(counters.policies, 4);
+    assert_eq!(counters.policies, 5);
 }
 
 #[test]

@@ -1,24 +1,27 @@
-//! Corners of the frame allocators, each on every policy.
+//! Corners of the frame allocators, each on every policy and every two.
 
 mod frames_support;
 
 use frames_support::{Any, ME, YOU, memory, order, run};
 use percore_pager::frames::{
-    AllocError, CacheShape, Cached, FrameNo, Frames, FreeError, Kind, Live, Need, OfKind, Owner,
-    PageOrder, Policy, Progress, RegionError, Request, Run, SetupError, Window, ZeroShape,
+    AllocError, CacheShape, Cached, Chosen, FrameNo, Frames, FreeError, Kind, Live, Need, Owner,
+    PageOrder, Policies, Policy, Progress, RegionError, Request, Run, SetupError, Window,
+    ZeroShape,
 };
 
-fn empty(kind: Kind, window: Window) -> Any {
-    let policy = OfKind::new(kind, window, memory(kind.need(&window))).expect("enough memory");
+fn empty(policies: impl Into<Policies>, window: Window) -> Any {
+    let policies = policies.into();
+    let memory_for_it = memory(policies.need(&window));
+    let policy = Chosen::new(policies, window, memory_for_it).expect("enough memory");
     let zero = ZeroShape::of(8, 2, 1);
     Frames::new(policy, zero, memory(Any::need(&window, &zero))).expect("enough memory")
 }
 
 /// An allocator of `region` and nothing else, for each policy.
 fn each(region: Run, test: impl Fn(Any)) {
-    for kind in Kind::ALL {
-        println!("{}", kind.name());
-        let mut frames = empty(kind, Window::covering(region).expect("small"));
+    for policies in Policies::all() {
+        println!("{policies}");
+        let mut frames = empty(policies, Window::covering(region).expect("small"));
         frames.add_region(region).expect("nothing is there yet");
         test(frames);
     }
@@ -96,8 +99,8 @@ fn orders_above_the_region_and_senseless_requests() {
 
 #[test]
 fn holes_are_never_handed_out_or_merged_over() {
-    for kind in Kind::ALL {
-        let mut frames = empty(kind, Window::covering(run(0, 2048)).expect("small"));
+    for policies in Policies::all() {
+        let mut frames = empty(policies, Window::covering(run(0, 2048)).expect("small"));
         for (start, length) in [(0, 600), (700, 1), (1000, 24), (1536, 512)] {
             frames.add_region(run(start, length)).expect("apart");
         }
@@ -175,21 +178,21 @@ fn out_of_memory_at_every_step() {
 #[test]
 fn too_little_memory_is_refused() {
     let window = Window::covering(run(0, 4096)).expect("small");
-    for kind in Kind::ALL {
-        let need = kind.need(&window);
+    for policies in Policies::all() {
+        let need = policies.need(&window);
         let short = Need {
             private: need.private - 1,
             ..need
         };
-        assert!(OfKind::new(kind, window, memory(short)).is_none());
+        assert!(Chosen::new(policies, window, memory(short)).is_none());
         if need.shared > 0 {
             let short = Need {
                 shared: need.shared - 1,
                 ..need
             };
-            assert!(OfKind::new(kind, window, memory(short)).is_none());
+            assert!(Chosen::new(policies, window, memory(short)).is_none());
         }
-        let policy = OfKind::new(kind, window, memory(need)).expect("enough memory");
+        let policy = Chosen::new(policies, window, memory(need)).expect("enough memory");
         let short = Need {
             shared: 0,
             ..Any::need(&window, &ZeroShape::OFF)
@@ -256,8 +259,8 @@ fn zeroed_frames_are_kept_apart_and_given_when_nothing_else_is_left() {
 fn a_policy_is_replaced_while_it_is_in_use() {
     let region = run(0, 4 * 512);
     let window = Window::covering(region).expect("small");
-    for from in Kind::ALL {
-        for to in Kind::ALL.into_iter().filter(|to| *to != from) {
+    for from in Policies::all() {
+        for to in Policies::all().filter(|to| *to != from) {
             for give_up in [false, true] {
                 let live = Live::new(from, window, memory(from.need(&window))).expect("enough");
                 let zero = ZeroShape::OFF;
@@ -281,12 +284,12 @@ fn a_policy_is_replaced_while_it_is_in_use() {
                         Progress::Moving => {}
                         Progress::Finished(_) => {
                             assert!(!give_up);
-                            assert_eq!(frames.policy().kind(), to);
+                            assert_eq!(frames.policy().policies(), to);
                             break;
                         }
                         Progress::Abandoned(memory) => {
                             assert!(give_up);
-                            assert_eq!(frames.policy().kind(), from);
+                            assert_eq!(frames.policy().policies(), from);
                             assert_eq!(memory.private.len(), to.need(&window).private);
                             break;
                         }

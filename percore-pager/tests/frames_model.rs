@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use support::ops::{Op, Setting};
 use support::rig::{Care, run, run_in};
 
-use percore_pager::frames::{FrameNo, Kind, Run, Window};
+use percore_pager::frames::{FrameNo, Kind, Policies, Run, Window};
 
 fn op() -> impl Strategy<Value = Op> {
     // Sizes are mostly small, so that many things fit beside each other.
@@ -52,8 +52,9 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn setting(kind: Kind) -> impl Strategy<Value = Setting> {
-    let kind = Kind::ALL.iter().position(|k| *k == kind).expect("a kind") as u8;
+fn setting(policies: Policies) -> impl Strategy<Value = Setting> {
+    let kind = Policies::all().position(|p| p == policies);
+    let kind = kind.expect("one of all") as u8;
     (prop_oneof![Just(0u8), 0u8..16], 0u8..4, 0u8..8, 0u8..5).prop_map(
         move |(depth, place, blocks, regions)| Setting {
             kind,
@@ -86,8 +87,11 @@ fn runner(cases: u32, salt: u8) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
-fn traces(kind: Kind, salt: u8) {
-    let strategy = (setting(kind), prop::collection::vec(op(), 1..120));
+fn traces(policies: impl Into<Policies>, salt: u8) {
+    let strategy = (
+        setting(policies.into()),
+        prop::collection::vec(op(), 1..120),
+    );
     let care = Care {
         validate: 1,
         recount: 8,
@@ -120,6 +124,14 @@ fn slab_agrees_with_the_model() {
     traces(Kind::Slab, 4);
 }
 
+#[test]
+fn every_two_in_an_order_agree_with_the_model() {
+    for (salt, policies) in (16..).zip(Policies::all().filter(|p| !p.is_one())) {
+        println!("{policies}");
+        traces(policies, salt);
+    }
+}
+
 /// Runs above 2 MiB: a window of 2.5 GiB that begins in the middle of a 1 GiB group.
 #[test]
 fn every_policy_agrees_with_the_model_on_gigabytes() {
@@ -143,7 +155,7 @@ fn every_policy_agrees_with_the_model_on_gigabytes() {
         2 => any::<u8>().prop_map(|count| Op::Step { count }),
         1 => Just(Op::AbandonSwitch),
     ];
-    let strategy = (0u8..4, prop::collection::vec(large, 1..60));
+    let strategy = (0u8..16, prop::collection::vec(large, 1..60));
     let care = Care {
         validate: 30,
         recount: 30,

@@ -5,14 +5,18 @@ mod frames_support;
 
 use frames_support::{Any, ME, YOU, order, run, shared};
 use percore_pager::frames::{
-    CacheShape, Cached, FrameNo, Frames, FreeError, Kind, Memory, Need, OfKind, Owner, PageOrder,
-    Window, ZeroShape,
+    CacheShape, Cached, Chosen, FrameNo, Frames, FreeError, Kind, Memory, Need, Owner, PageOrder,
+    Policies, Window, ZeroShape,
 };
 
 /// Two allocators on one shared array hand a block to each other, with no copy and no clearing.
 #[test]
 fn two_allocators_of_one_window_hand_blocks_over() {
-    for kind in [Kind::Bitmap, Kind::Slab] {
+    let alone = [Kind::Bitmap, Kind::Slab].map(Policies::from);
+    for kind in alone
+        .into_iter()
+        .chain([Policies::new(Kind::Slab, Kind::Bitmap)])
+    {
         let window = Window::covering(run(0, 2048)).expect("small");
         let zero = ZeroShape::OFF;
         let lines = shared(kind.need(&window).shared);
@@ -23,7 +27,7 @@ fn two_allocators_of_one_window_hand_blocks_over() {
                 shared: lines,
                 private: private(kind.need(&window).private),
             };
-            let policy = OfKind::new(kind, window, memory).expect("enough memory");
+            let policy = Chosen::new(kind, window, memory).expect("enough memory");
             let memory = Memory {
                 shared: tags,
                 private: private(Any::need(&window, &zero).private),
@@ -73,8 +77,7 @@ fn two_allocators_of_one_window_hand_blocks_over() {
 fn a_free_of_another_allocators_frames_is_foreign() {
     let window = Window::covering(run(512, 2048)).expect("small");
     let zero = ZeroShape::OFF;
-    for (kind, shape) in Kind::ALL
-        .into_iter()
+    for (kind, shape) in Policies::all()
         .flat_map(|kind| [CacheShape::OFF, CacheShape::DEFAULT].map(|shape| (kind, shape)))
     {
         let lines = shared(kind.need(&window).shared);
@@ -84,7 +87,7 @@ fn a_free_of_another_allocators_frames_is_foreign() {
                 shared,
                 private: vec![0; need.private].leak(),
             };
-            let policy = OfKind::new(kind, window, part(lines, kind.need(&window)));
+            let policy = Chosen::new(kind, window, part(lines, kind.need(&window)));
             let policy = Cached::new(policy.expect("enough memory"), shape);
             let rest = part(tags, Any::need(&window, &zero));
             let mut frames = Frames::new(policy, zero, rest).expect("enough memory");
@@ -106,7 +109,7 @@ fn a_free_of_another_allocators_frames_is_foreign() {
                 let foreign = |frame| Err(FreeError::Foreign(frame));
                 for frame in [start, last, single] {
                     assert_eq!(here.owner(frame), Owner::Absent);
-                    assert_eq!(here.free_one(frame, ME), foreign(frame), "{kind:?}");
+                    assert_eq!(here.free_one(frame, ME), foreign(frame), "{kind}");
                     assert_eq!(here.free_one(frame, YOU), foreign(frame));
                 }
                 assert_eq!(here.free_order(start, order, ME), foreign(start));

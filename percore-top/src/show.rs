@@ -16,7 +16,7 @@ pub const REPAINT: &str = "\x1b[2J\x1b[H";
 /// Name of a policy, `-` for none.
 #[must_use]
 pub fn policy_name(number: u32) -> &'static str {
-    policy::NAMES.get(number as usize).copied().unwrap_or("-")
+    policy::name(number).unwrap_or("-")
 }
 
 /// Frames as MiB with one decimal, rounded down.

@@ -39,12 +39,41 @@ pub const ORDERS: usize = 19;
 /// Policies by number.
 pub mod policy {
     #![allow(missing_docs)]
+    use crate::frames::{Kind, Policies};
+
     pub const BITMAP: u32 = 0;
     pub const BUDDY: u32 = 1;
     pub const AVL: u32 = 2;
     pub const SLAB: u32 = 3;
-    /// Names by number.
+    /// Names of single policies by number.
     pub const NAMES: [&str; 4] = ["bitmap", "buddy", "avl", "slab"];
+
+    /// The number of two policies in an order: `small` for runs below 2 MiB, `large` for whole
+    /// blocks. Of one policy twice it is the policy alone under another number.
+    #[must_use]
+    pub const fn pair(small: u32, large: u32) -> u32 {
+        small | (large + 1) << 8
+    }
+
+    /// What a number stands for: the policy of runs below 2 MiB and that of whole blocks. `None` if it
+    /// stands for nothing.
+    #[must_use]
+    pub const fn parts(number: u32) -> Option<(u32, u32)> {
+        let (small, second) = (number & 0xff, number >> 8);
+        let large = if second == 0 { small } else { second - 1 };
+        if small as usize >= NAMES.len() || large as usize >= NAMES.len() {
+            return None;
+        }
+        Some((small, large))
+    }
+
+    /// The name of what a number stands for: `slab`, or `slab+avl`.
+    #[must_use]
+    pub fn name(number: u32) -> Option<&'static str> {
+        let (small, large) = parts(number)?;
+        let kind = |number: u32| Kind::ALL.get(number as usize).copied();
+        Some(Policies::new(kind(small)?, kind(large)?).name())
+    }
 }
 
 /// Flags, each for the request or answer that its group names.

@@ -25,8 +25,9 @@ impl Pager {
         Ok(answer.before)
     }
 
-    /// Changes the policy of the core and returns when it is done. The pager serves others between the
-    /// turns of the change. Needs S.
+    /// Changes the policy of the core and returns when it is done: `kind` is one of
+    /// [`policy`](crate::api::policy), or two of them in an order, by [`policy::pair`](crate::api::policy::pair).
+    /// The pager serves others between the turns of the change. Needs S.
     ///
     /// # Errors
     /// `Refused(Perm)`; `Refused(Inval)` unknown policy; `Refused(Busy)` a change is under way;

@@ -19,6 +19,7 @@ use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeLink, intrusive_ada
 use super::kind::Kind;
 use super::memory::{Memory, Need};
 use super::orders::RunCounts;
+use super::policies::Policies;
 use super::policy::{Policy, Want, place};
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
@@ -182,8 +183,8 @@ impl<'a> Avl<'a> {
 
 // SAFETY: runs are parts of runs that were given, and those were inside the window.
 unsafe impl Policy for Avl<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Avl
+    fn policies(&self) -> Policies {
+        Kind::Avl.into()
     }
 
     fn window(&self) -> &Window {

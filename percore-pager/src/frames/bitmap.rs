@@ -12,6 +12,7 @@
 
 use super::kind::Kind;
 use super::memory::{Memory, Need};
+use super::policies::Policies;
 use super::policy::Policy;
 use super::pyramid::Pyramid;
 use super::units::{FrameIx, PageOrder, Span};
@@ -37,8 +38,8 @@ impl<'a> Bitmap<'a> {
 
 // SAFETY: units are free only after they were given, and those were inside the window.
 unsafe impl Policy for Bitmap<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Bitmap
+    fn policies(&self) -> Policies {
+        Kind::Bitmap.into()
     }
 
     #[inline]

@@ -13,6 +13,7 @@ use super::bitset::BitSet;
 use super::kind::Kind;
 use super::memory::{Memory, Need};
 use super::orders::pieces;
+use super::policies::Policies;
 use super::policy::Policy;
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
@@ -122,8 +123,8 @@ impl<'a> Buddy<'a> {
 
 // SAFETY: runs are parts of runs that were given, and those were inside the window.
 unsafe impl Policy for Buddy<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Buddy
+    fn policies(&self) -> Policies {
+        Kind::Buddy.into()
     }
 
     fn window(&self) -> &Window {

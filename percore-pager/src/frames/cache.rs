@@ -16,7 +16,7 @@ mod shape;
 
 pub use shape::CacheShape;
 
-use super::kind::Kind;
+use super::policies::Policies;
 use super::policy::{Policy, Want};
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
@@ -248,8 +248,8 @@ impl<P: Policy> Cached<P> {
 
 // SAFETY: frames come from the policy, at once or by way of the stacks.
 unsafe impl<P: Policy> Policy for Cached<P> {
-    fn kind(&self) -> Kind {
-        self.policy.kind()
+    fn policies(&self) -> Policies {
+        self.policy.policies()
     }
 
     #[inline]

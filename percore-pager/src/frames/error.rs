@@ -51,6 +51,6 @@ pub enum SwitchError {
     Busy,
     /// The policy asked for is the one in use.
     Same,
-    /// Less memory was given than [`Kind::need`](super::Kind::need) said.
+    /// Less memory was given than [`Policies::need`](super::Policies::need) said.
     TooLittleMemory,
 }

@@ -4,6 +4,7 @@ use super::avl::Avl;
 use super::bitmap::Bitmap;
 use super::buddy::Buddy;
 use super::memory::{Memory, Need};
+use super::policies::Policies;
 use super::policy::{Policy, Want};
 use super::slab::Slab;
 use super::units::{FrameIx, PageOrder, Span};
@@ -90,8 +91,8 @@ macro_rules! each {
 
 // SAFETY: every method is passed on to a policy.
 unsafe impl Policy for OfKind<'_> {
-    fn kind(&self) -> Kind {
-        each!(self, policy => policy.kind())
+    fn policies(&self) -> Policies {
+        each!(self, policy => policy.policies())
     }
 
     fn window(&self) -> &Window {

@@ -23,8 +23,8 @@ mod seat;
 use super::allocator::Frames;
 use super::cache::{CacheShape, Cached};
 use super::error::SwitchError;
-use super::kind::{Kind, OfKind};
 use super::memory::Memory;
+use super::policies::{Chosen, Policies};
 use super::policy::{Policy, Want};
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
@@ -64,34 +64,35 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// An empty policy of `kind`; `None` when `memory` is less than [`Kind::need`].
-    pub fn new(kind: Kind, window: Window, memory: Memory<'a>) -> Option<Self> {
+    /// `policies` without a free frame; `None` when `memory` is less than [`Policies::need`].
+    pub fn new(policies: impl Into<Policies>, window: Window, memory: Memory<'a>) -> Option<Self> {
         Some(Live {
-            old: Seat::new(kind, window, memory)?,
+            old: Seat::new(policies.into(), window, memory)?,
             change: None,
         })
     }
 
-    /// Begins the change to `kind`. The memory must be at least [`Kind::need`] and none of it
+    /// Begins the change to `policies`. The memory must be at least [`Policies::need`] and none of it
     /// that of the policy in use.
     ///
     /// # Errors
     ///
-    /// `Busy` while a change is under way, `Same` when `kind` is in use, `TooLittleMemory`. The
+    /// `Busy` while a change is under way, `Same` when they are in use, `TooLittleMemory`. The
     /// memory comes back except in the last case, where it was no good.
     pub fn begin(
         &mut self,
-        kind: Kind,
+        policies: impl Into<Policies>,
         memory: Memory<'a>,
     ) -> Result<(), (SwitchError, Option<Memory<'a>>)> {
+        let policies = policies.into();
         if self.change.is_some() {
             return Err((SwitchError::Busy, Some(memory)));
         }
-        if self.old.policy.kind() == kind {
+        if self.old.policy.policies() == policies {
             return Err((SwitchError::Same, Some(memory)));
         }
-        let new =
-            Seat::new(kind, *self.window(), memory).ok_or((SwitchError::TooLittleMemory, None))?;
+        let new = Seat::new(policies, *self.window(), memory)
+            .ok_or((SwitchError::TooLittleMemory, None))?;
         self.change = Some(Change {
             new,
             low: 0,
@@ -102,11 +103,11 @@ impl<'a> Live<'a> {
     }
 
     /// The policy that is to take over, if a change is under way and not abandoned.
-    pub fn changing_to(&self) -> Option<Kind> {
+    pub fn changing_to(&self) -> Option<Policies> {
         self.change
             .as_ref()
             .filter(|change| !change.abandoned)
-            .map(|c| c.new.policy.kind())
+            .map(|c| c.new.policy.policies())
     }
 
     /// Whether a change, or the undoing of one, is under way: [`Self::step`] has something to do.
@@ -162,7 +163,7 @@ impl<'a> Live<'a> {
     }
 
     /// The policies in use: the one to be left first.
-    fn both(&mut self) -> (&mut OfKind<'a>, Option<&mut OfKind<'a>>) {
+    fn both(&mut self) -> (&mut Chosen<'a>, Option<&mut Chosen<'a>>) {
         let old = &mut self.old.policy;
         match &mut self.change {
             None => (old, None),
@@ -175,7 +176,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    fn each(&self) -> impl Iterator<Item = &OfKind<'a>> {
+    fn each(&self) -> impl Iterator<Item = &Chosen<'a>> {
         core::iter::once(&self.old.policy).chain(self.change.as_ref().map(|c| &c.new.policy))
     }
 
@@ -195,7 +196,7 @@ impl<'a> Live<'a> {
         ]
     }
 
-    fn seat(&mut self, new: bool) -> &mut OfKind<'a> {
+    fn seat(&mut self, new: bool) -> &mut Chosen<'a> {
         match &mut self.change {
             Some(change) if new => &mut change.new.policy,
             _ => &mut self.old.policy,
@@ -208,7 +209,7 @@ impl<'a> Live<'a> {
         self.either(|policy| policy.take(order))
     }
 
-    fn either(&mut self, take: impl Fn(&mut OfKind<'a>) -> Option<FrameIx>) -> Option<FrameIx> {
+    fn either(&mut self, take: impl Fn(&mut Chosen<'a>) -> Option<FrameIx>) -> Option<FrameIx> {
         let (first, second) = self.both();
         take(first).or_else(|| take(second?))
     }
@@ -216,8 +217,8 @@ impl<'a> Live<'a> {
 
 // SAFETY: frames come from policies that were made for the same window.
 unsafe impl Policy for Live<'_> {
-    fn kind(&self) -> Kind {
-        self.old.policy.kind()
+    fn policies(&self) -> Policies {
+        self.old.policy.policies()
     }
 
     #[inline]
@@ -413,10 +414,10 @@ impl<'a, P: Reshape<'a>> Frames<'_, P> {
     /// See [`Live::begin`].
     pub fn begin_switch(
         &mut self,
-        kind: Kind,
+        policies: impl Into<Policies>,
         memory: Memory<'a>,
     ) -> Result<(), (SwitchError, Option<Memory<'a>>)> {
-        self.policy.live().begin(kind, memory)
+        self.policy.live().begin(policies, memory)
     }
 
     /// See [`Live::step`].

@@ -6,7 +6,8 @@
 //!  Frames      owner tags, regions, double-free check, frames zeroed ahead      allocator.rs
 //!    Cached    LIFO of single frames in front of any policy                     cache.rs
 //!      Live    the policy in use, or two of them while one takes over           live.rs
-//!        Bitmap | Buddy | Avl | Slab    where the free frames are               one file each
+//!        Layers   one policy for runs below 2 MiB, one for whole blocks      layers.rs
+//!          Bitmap | Buddy | Avl | Slab    where the free frames are             one file each
 //! ```
 //!
 //! Each layer from `Cached` down is a [`Policy`]: it knows free frames only. So any of them can
@@ -38,10 +39,12 @@ pub mod cache;
 pub mod error;
 mod free;
 pub mod kind;
+mod layers;
 pub mod ledger;
 pub mod live;
 pub mod memory;
 pub mod orders;
+pub mod policies;
 pub mod policy;
 mod pyramid;
 mod regions;
@@ -63,6 +66,7 @@ pub use kind::{Kind, OfKind};
 pub use ledger::Owner;
 pub use live::{Live, Progress, Reshape};
 pub use memory::{Memory, Need};
+pub use policies::{Chosen, Policies};
 pub use policy::{Policy, Want};
 pub use request::{Grant, Request};
 pub use slab::Slab;

@@ -4,8 +4,8 @@
 //! [`Frames`](super::Frames) above it has checked, by its ledger, that what is given back was
 //! taken. Policies find most mistakes of their caller all the same and answer `false`.
 
-use super::kind::Kind;
 use super::orders::align_up;
+use super::policies::Policies;
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
 use super::window::Window;
@@ -31,8 +31,8 @@ pub struct Want {
 /// A frame or run that a method returns must be inside the window: the ledger, which writes down
 /// who got it, does not look again.
 pub unsafe trait Policy {
-    /// Which policy this is.
-    fn kind(&self) -> Kind;
+    /// Which policy this is, or which two.
+    fn policies(&self) -> Policies;
 
     /// The window it was made for.
     fn window(&self) -> &Window;

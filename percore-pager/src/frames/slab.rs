@@ -13,6 +13,7 @@
 use super::bitset::BitSet;
 use super::kind::Kind;
 use super::memory::{Memory, Need, as_u8, carve};
+use super::policies::Policies;
 use super::policy::Policy;
 use super::pyramid::Pyramid;
 use super::units::{FrameIx, PageOrder, Span};
@@ -125,8 +126,8 @@ impl<'a> Slab<'a> {
 
 // SAFETY: units are free only after they were given, and those were inside the window.
 unsafe impl Policy for Slab<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Slab
+    fn policies(&self) -> Policies {
+        Kind::Slab.into()
     }
 
     fn window(&self) -> &Window {

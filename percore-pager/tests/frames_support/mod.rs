@@ -4,12 +4,12 @@
 
 use std::sync::atomic::AtomicU64;
 
-use percore_pager::frames::{FrameNo, Frames, Memory, Need, OfKind, OwnerTag, PageOrder, Run};
+use percore_pager::frames::{Chosen, FrameNo, Frames, Memory, Need, OwnerTag, PageOrder, Run};
 
 pub const ME: OwnerTag = OwnerTag::new(1).unwrap();
 pub const YOU: OwnerTag = OwnerTag::new(253).unwrap();
 
-pub type Any = Frames<'static, OfKind<'static>>;
+pub type Any = Frames<'static, Chosen<'static>>;
 
 /// `frames` frames from number `start` on.
 pub fn run(start: u64, frames: u64) -> Run {

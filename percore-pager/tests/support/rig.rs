@@ -6,8 +6,8 @@ mod steps;
 use std::sync::atomic::AtomicU64;
 
 use percore_pager::frames::{
-    AllocError, CacheShape, Cached, FrameNo, Frames, FreeError, Grant, Kind, Live, Memory, Need,
-    Owner, OwnerTag, PageOrder, RegionError, Request, Run, Window, ZeroShape,
+    AllocError, CacheShape, Cached, FrameNo, Frames, FreeError, Grant, Live, Memory, Need, Owner,
+    OwnerTag, PageOrder, Policies, RegionError, Request, Run, Window, ZeroShape,
 };
 
 use super::model::Model;
@@ -48,6 +48,12 @@ pub fn window_of(setting: Setting) -> Window {
     Window::covering(run).expect("a small window")
 }
 
+/// The policies with a number: each alone, each pair.
+pub(super) fn policies(number: u8) -> Policies {
+    let mut all = Policies::all();
+    all.nth(usize::from(number) % 16).expect("there are 16")
+}
+
 /// Runs `ops` in `setting`; panics at the first difference.
 pub fn run(setting: Setting, ops: &[Op], care: Care) {
     run_in(window_of(setting), setting, ops, care);
@@ -56,8 +62,8 @@ pub fn run(setting: Setting, ops: &[Op], care: Care) {
 /// The same in a window of one's own.
 pub fn run_in(window: Window, setting: Setting, ops: &[Op], care: Care) {
     let zero = ZeroShape::of(24, 4, 1);
-    let need = Kind::ALL.iter().fold(Need::default(), |most, kind| {
-        let need = kind.need(&window);
+    let need = Policies::all().fold(Need::default(), |most, policies| {
+        let need = policies.need(&window);
         Need {
             shared: most.shared.max(need.shared),
             private: most.private.max(need.private),
@@ -81,9 +87,9 @@ pub fn run_in(window: Window, setting: Setting, ops: &[Op], care: Care) {
         blocks: setting.depth % 3,
     };
 
-    let kind = Kind::ALL[usize::from(setting.kind) % 4];
+    let policies = policies(setting.kind);
     let live = Live::new(
-        kind,
+        policies,
         window,
         Memory {
             shared: &lines[0],

@@ -107,6 +107,7 @@ long percore_set(percore_pager_t pager, unsigned parameter, l4_uint64_t value,
  * Changes the policy of the core's frame allocator and returns when it is done. Rights as
  * percore_set().
  *
+ * \param policy     Of enum percore_policy, or PERCORE_POLICY_PAIR() of two.
  * \param[out] done  What happened; may be NULL.
  *
  * -L4_EINVAL: unknown policy, -L4_EBUSY: a change is under way, -L4_ENOMEM: no frames for the new

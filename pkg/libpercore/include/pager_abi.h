@@ -46,6 +46,10 @@ enum percore_policy
   PERCORE_SLAB = 3,   /**< Size classes. */
 };
 
+/** Two policies in an order: small for runs below 2 MiB, large for whole 2 MiB blocks. */
+#define PERCORE_POLICY_PAIR(small, large) \
+  ((uint32_t)(small) | ((uint32_t)(large) + 1u) << 8)
+
 /** Settings of a core. */
 enum percore_parameter
 {

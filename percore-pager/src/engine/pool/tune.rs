@@ -13,8 +13,8 @@ use crate::engine::arena::PageIx;
 use crate::engine::kernel::Kernel;
 use crate::engine::slabs::NoMemory;
 use crate::frames::{
-    CacheShape, FrameNo, Kind, Memory, Owner, PageOrder, Policy, Progress, Request, Reshape, Run,
-    SwitchError,
+    CacheShape, FrameNo, Memory, Owner, PageOrder, Policies, Policy, Progress, Request, Reshape,
+    Run, SwitchError,
 };
 
 use super::{META, Pool};
@@ -124,26 +124,26 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
 }
 
 impl<'a, P: Reshape<'a>, K: Kernel> Pool<'a, P, K> {
-    /// Begins to change the policy to `kind`; [`Pool::step_switch`] goes on. May have to zero or unmap
+    /// Begins to change the policy; [`Pool::step_switch`] goes on. May have to zero or unmap
     /// nothing; takes time in proportion to the new policy's book-keeping.
     ///
     /// # Errors
     ///
     /// See [`Refused`]; nothing has changed then.
-    pub fn begin_switch(&mut self, kind: Kind) -> Result<(), Refused> {
+    pub fn begin_switch(&mut self, policies: Policies) -> Result<(), Refused> {
         if self.changing_to().is_some() || self.policy_is_moving() {
             return Err(Refused::Busy);
         }
-        if self.frames.policy().kind() == kind {
+        if self.frames.policy().policies() == policies {
             return Err(Refused::Same);
         }
-        let need = kind.need(self.frames.window());
+        let need = policies.need(self.frames.window());
         let run = self.take_meta_run(need.bytes()).ok_or(Refused::NoMemory)?;
         let Some(memory) = self.memory_of(run, need.shared) else {
             self.give_meta_run(run);
             return Err(Refused::NoMemory);
         };
-        match self.frames.begin_switch(kind, memory) {
+        match self.frames.begin_switch(policies, memory) {
             Ok(()) => Ok(()),
             Err((error, _)) => {
                 self.give_meta_run(run);
@@ -184,7 +184,7 @@ impl<'a, P: Reshape<'a>, K: Kernel> Pool<'a, P, K> {
     }
 
     /// The policy that is taking over.
-    pub fn changing_to(&self) -> Option<Kind> {
+    pub fn changing_to(&self) -> Option<Policies> {
         self.frames.policy().live_ref().changing_to()
     }
 

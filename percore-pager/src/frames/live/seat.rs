@@ -2,8 +2,8 @@
 
 use core::sync::atomic::AtomicU64;
 
-use super::super::kind::{Kind, OfKind};
 use super::super::memory::Memory;
+use super::super::policies::{Chosen, Policies};
 use super::super::window::Window;
 
 /// Where a policy's memory came from, so that it can be given back.
@@ -19,13 +19,13 @@ unsafe impl Send for Origin<'_> {}
 
 #[derive(Debug)]
 pub(super) struct Seat<'a> {
-    pub(super) policy: OfKind<'a>,
+    pub(super) policy: Chosen<'a>,
     origin: Origin<'a>,
 }
 
 impl<'a> Seat<'a> {
-    /// A policy of `kind` on `memory`; `None` when that is too little.
-    pub(super) fn new(kind: Kind, window: Window, memory: Memory<'a>) -> Option<Self> {
+    /// `policies` on `memory`; `None` when that is too little.
+    pub(super) fn new(policies: Policies, window: Window, memory: Memory<'a>) -> Option<Self> {
         let Memory { shared, private } = memory;
         let origin = Origin {
             shared,
@@ -35,7 +35,7 @@ impl<'a> Seat<'a> {
         // SAFETY: this is `private`, from the very pointer that `origin` keeps, which is not
         // used before the policy made of it is gone.
         let private = unsafe { core::slice::from_raw_parts_mut(origin.private, origin.words) };
-        let policy = OfKind::new(kind, window, Memory { shared, private })?;
+        let policy = Chosen::new(policies, window, Memory { shared, private })?;
         Some(Seat { policy, origin })
     }
 

@@ -4,14 +4,22 @@ use l4_sys::{Errno, MsgTag, UtcbRef};
 
 use crate::api::{self, Counters, NONE, ORDERS, RUNS_PER_CALL, flag, policy, reply, request};
 use crate::engine::{Store, runs};
-use crate::frames::{Kind, PageOrder, Reshape};
+use crate::frames::{Kind, PageOrder, Policies, Reshape};
 use crate::server::core::Core;
 use crate::server::world::World;
 
 use super::{Asker, Next, answer};
 
-/// The number of a policy.
-pub(super) const fn number(kind: Kind) -> u32 {
+/// The number of policies.
+pub(super) fn number(policies: Policies) -> u32 {
+    let small = single(policies.small());
+    if policies.is_one() {
+        return small;
+    }
+    policy::pair(small, single(policies.large()))
+}
+
+const fn single(kind: Kind) -> u32 {
     match kind {
         Kind::Bitmap => policy::BITMAP,
         Kind::Buddy => policy::BUDDY,
@@ -35,7 +43,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             core: place.core,
             node: place.node,
             cores: place.cores,
-            policy: number(self.pool.frames().policy().kind()),
+            policy: number(self.pool.frames().policy().policies()),
             changing_to: self.pool.changing_to().map_or(NONE, number),
             flags,
             runs_per_call: RUNS_PER_CALL as u32,

@@ -6,7 +6,7 @@ use crate::api::{self, NONE, flag, parameter, policy, reply, request};
 use crate::engine::Store;
 use crate::engine::pool::{Refused, Switching};
 use crate::engine::quota::Reach;
-use crate::frames::{CacheShape, Kind, Reshape};
+use crate::frames::{CacheShape, Kind, Policies, Reshape};
 use crate::server::core::Core;
 use crate::server::parked::Step;
 use crate::server::world::World;
@@ -43,6 +43,12 @@ fn kind(number: u32) -> Option<Kind> {
         policy::SLAB => Some(Kind::Slab),
         _ => None,
     }
+}
+
+/// The policies that a number stands for.
+fn policies(number: u32) -> Option<Policies> {
+    let (small, large) = policy::parts(number)?;
+    Some(Policies::new(kind(small)?, kind(large)?))
 }
 
 /// A value that is at most `most`.
@@ -211,7 +217,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         let change = self.api.change;
         let done = reply::Policy {
             before: change.before,
-            now: number(self.pool.frames().policy().kind()),
+            now: number(self.pool.frames().policy().policies()),
             turns: change.turns,
         };
         answer(utcb, 0, &done)
@@ -224,7 +230,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         utcb: UtcbRef,
     ) -> Result<Next, Errno> {
         self.may_tune(asker)?;
-        let kind = kind(it.kind).ok_or(Errno::Inval)?;
+        let policies = policies(it.kind).ok_or(Errno::Inval)?;
         if it.flags & !flag::NO_WAIT != 0 {
             return Err(Errno::Inval);
         }
@@ -232,8 +238,8 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         if change.moving || change.awaited {
             return Err(Errno::Busy);
         }
-        let before = number(self.pool.frames().policy().kind());
-        let begun = match self.pool.begin_switch(kind) {
+        let before = number(self.pool.frames().policy().policies());
+        let begun = match self.pool.begin_switch(policies) {
             Ok(()) => true,
             Err(Refused::Same) => false,
             Err(Refused::Busy) => return Err(Errno::Busy),

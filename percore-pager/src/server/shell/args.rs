@@ -10,7 +10,7 @@
 //! A wrong option ends the program with its name in the message: a boot script with a mistake in it
 //! shall not boot into something else.
 
-use crate::frames::Kind;
+use crate::frames::Policies;
 
 use super::cpus::{CpuMask, MAX_CPUS};
 
@@ -57,7 +57,7 @@ pub struct Args {
     /// `--memory`.
     pub memory: Amount,
     /// `--policy`.
-    pub policy: Kind,
+    pub policy: Policies,
 }
 
 /// Why a command line is refused.
@@ -84,7 +84,7 @@ impl Args {
             layout: Layout::Core,
             cores: Cores::All,
             memory: Amount::Default,
-            policy: Kind::Bitmap,
+            policy: Policies::DEFAULT,
         };
         for word in words {
             args.take(word).map_err(|error| (word, error))?;
@@ -107,10 +107,10 @@ impl Args {
         } else if let Some(value) = word.strip_prefix(b"--memory=") {
             self.memory = amount(value).ok_or(wrong("--memory", "a number with K, M, G or %"))?;
         } else if let Some(value) = word.strip_prefix(b"--policy=") {
-            let found = Kind::ALL
-                .iter()
-                .find(|kind| kind.name().as_bytes() == value);
-            self.policy = *found.ok_or(wrong("--policy", "bitmap, buddy, avl or slab"))?;
+            self.policy = Policies::named(value).ok_or(wrong(
+                "--policy",
+                "bitmap, buddy, avl or slab, or two of them as slab+avl",
+            ))?;
         } else {
             return Err(ArgError::Unknown);
         }
@@ -183,6 +183,7 @@ mod tests {
     extern crate std;
 
     use super::*;
+    use crate::frames::Kind;
 
     fn parse(words: &[&'static str]) -> Result<Args, ArgError> {
         Args::parse(words.iter().map(|w| w.as_bytes())).map_err(|(_, error)| error)
@@ -193,7 +194,12 @@ mod tests {
         let args = parse(&[]).expect("nothing is wrong with nothing");
         assert_eq!(
             (args.layout, args.cores, args.memory, args.policy),
-            (Layout::Core, Cores::All, Amount::Default, Kind::Bitmap)
+            (
+                Layout::Core,
+                Cores::All,
+                Amount::Default,
+                Kind::Bitmap.into()
+            )
         );
         let args = parse(&["--layout=node", "--cores=4", "--memory=64M", "--policy=avl"]);
         let args = args.expect("all known");
@@ -203,9 +209,11 @@ mod tests {
                 Layout::Node,
                 Cores::First(4),
                 Amount::Bytes(64 << 20),
-                Kind::Avl
+                Kind::Avl.into()
             )
         );
+        let args = parse(&["--policy=slab+avl"]).expect("two in an order");
+        assert_eq!(args.policy, Policies::new(Kind::Slab, Kind::Avl));
     }
 
     #[test]
@@ -284,5 +292,8 @@ mod tests {
                 ..
             })
         ));
+        for wrong in ["+", "slab+", "+avl", "slab+avl+buddy", "slab avl"] {
+            assert_eq!(Policies::named(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 }

@@ -22,7 +22,7 @@ use l4re_rs::reply::ReplySlot;
 use l4re_rs::server::Incoming;
 
 use crate::engine::objects::{ANSWER, DONE, QUICK_SINGLE};
-use crate::frames::Kind;
+use crate::frames::Policies;
 use crate::server::api::Where;
 use crate::server::{Ticket, Turn, Verdict};
 
@@ -89,7 +89,7 @@ pub struct PagerJob {
     /// The page that the fetching thread writes to.
     pub buffer: u64,
     /// The policy.
-    pub policy: Kind,
+    pub policy: Policies,
     /// Messages from and to the front thread.
     pub mailbox: &'static Mailbox,
     /// Raised when there is an answer.

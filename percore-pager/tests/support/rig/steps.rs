@@ -1,8 +1,8 @@
 //! One operation of a trace, on the allocator and on the model.
 
 use percore_pager::frames::{
-    AllocError, FrameNo, FreeError, Kind, Memory, Owner, PageOrder, Policy, Progress, RegionError,
-    Request, Run, SwitchError,
+    AllocError, FrameNo, FreeError, Memory, Owner, PageOrder, Policies, Policy, Progress,
+    RegionError, Request, Run, SwitchError,
 };
 
 use super::super::ops::Op;
@@ -144,7 +144,7 @@ impl Rig<'_> {
                 let some = self.frames.zeroed_frames() > 0;
                 assert_eq!(self.frames.drop_zeroed(), some);
             }
-            Op::Switch { kind } => self.switch(Kind::ALL[usize::from(kind) % 4]),
+            Op::Switch { kind } => self.switch(super::policies(kind)),
             Op::Step { count } => (0..count % 32).for_each(|_| self.step_switch()),
             Op::AbandonSwitch => assert_eq!(self.frames.abandon_switch(), self.switching),
             Op::Exhaust { order, tag } => {
@@ -165,22 +165,22 @@ impl Rig<'_> {
         }
     }
 
-    fn switch(&mut self, kind: Kind) {
+    fn switch(&mut self, policies: Policies) {
         let Some(memory) = self.spare.take() else {
             // No memory to offer: a change is under way, and so it is refused.
             let memory = Memory {
                 shared: &[],
                 private: &mut [],
             };
-            let refused = self.frames.begin_switch(kind, memory);
+            let refused = self.frames.begin_switch(policies, memory);
             assert!(matches!(refused, Err((SwitchError::Busy, Some(_)))));
             return;
         };
-        match self.frames.begin_switch(kind, memory) {
+        match self.frames.begin_switch(policies, memory) {
             Ok(()) => self.switching = true,
             Err((error, memory)) => {
                 assert_eq!(error, SwitchError::Same);
-                assert_eq!(self.frames.policy().kind(), kind);
+                assert_eq!(self.frames.policy().policies(), policies);
                 self.spare = memory;
             }
         }
