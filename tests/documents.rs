@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -65,4 +66,76 @@ fn links_lead_somewhere() {
         }
     }
     assert!(links > 10, "links were found");
+}
+
+/// Code of a language in a document.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let start = format!("\n```{language}\n");
+    let parts = text.split(start.as_str()).skip(1);
+    let code = parts.filter_map(|part| part.split("\n```").next());
+    code.map(|code| format!("{code}\n")).collect()
+}
+
+/// The Rust example is the one that the client's documentation test compiles, but for hidden lines.
+#[test]
+fn the_pager_apis_rust_example_is_the_compiled_one() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("a file");
+    let compiled: String = read("percore-pager/src/client/mod.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| !line.starts_with("# "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let examples = blocks(&read("docs/pager-api.md"), "rust");
+    assert!(!examples.is_empty(), "examples were found");
+    for example in examples {
+        assert!(compiled.contains(&example), "not in the client:\n{example}");
+    }
+}
+
+/// The C and C++ examples, by a compiler with the headers of a configured L4Re tree.
+#[test]
+fn the_pager_apis_c_and_cxx_examples_compile() {
+    let trees = l4re_tree::find().unwrap_or_else(|error| panic!("{error}"));
+    let Some(trees) = trees else {
+        eprintln!("left out: compiling examples (needs L4RE_BUILD)");
+        return;
+    };
+    let text = std::fs::read_to_string(root().join("docs/pager-api.md")).expect("the document");
+    // As L4Re's build system calls the compiler: nothing of the host's headers but the compiler's own.
+    let own = Command::new("gcc").arg("-print-file-name=include").output();
+    let own = String::from_utf8(own.expect("gcc").stdout).expect("a path");
+    let include = trees.l4re.root().join("include");
+    let temporary = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink(
+        root().join("pkg/libpercore/include"),
+        temporary.path().join("percore"),
+    )
+    .expect("a link");
+    let dirs = [
+        temporary.path().to_owned(),
+        include.join("contrib/libstdc++-v3"),
+        include.join("amd64"),
+        include.clone(),
+        include.join("uclibc-ng"),
+    ];
+    for (language, compiler) in [("c", "gcc"), ("cpp", "g++")] {
+        let examples = blocks(&text, language);
+        assert!(!examples.is_empty(), "{language}: examples were found");
+        for (number, example) in examples.iter().enumerate() {
+            let file = temporary.path().join(format!("{number}.{language}"));
+            std::fs::write(&file, example).expect("a file for the test");
+            let mut command = Command::new(compiler);
+            command.args(["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-nostdinc"]);
+            command.args(["-DL4API_l4f", "-DARCH_amd64", "-DCPUTYPE_gen"]);
+            command.args(["-D_GLIBCXX_SYSHDR", "-include", "l4/bid_config.h"]);
+            for dir in &dirs {
+                command.arg("-I").arg(dir);
+            }
+            command.arg("-isystem").arg(own.trim()).arg(&file);
+            let output = command.output().expect("a compiler");
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{language}, {number}: {words}");
+        }
+    }
 }

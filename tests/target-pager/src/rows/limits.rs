@@ -17,11 +17,12 @@ use crate::ops::{self, Attach, attach, map};
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x1000_0000;
 
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
     "BUG-01 a fault in anonymous memory out of quota",
     "BUG-01 a private attach out of quota",
     "BUG-01 a write to a shared page out of quota",
     "BUG-01 clearing part of a shared page out of quota",
+    "BUG-01 everything is back",
 ];
 
 /// Regions without end, then what ends upstream's server.
@@ -191,7 +192,7 @@ fn dry(t: &mut Tap, b: &mut Bench) {
     b.delete(copy);
     b.delete(ds);
     t.result(
-        "BUG-01 everything is back",
+        NAMES[4],
         b.settles(f, before),
         format_args!("before {before:x?}, now {:x?}", ops::info(f)),
     );
