@@ -16,8 +16,6 @@ use crate::server::{nonsense, reach};
 
 /// Dataspaces that follow each other in M9b.
 const LIVES: usize = 16;
-/// Work and rest of M12.
-const ROUNDS: u64 = 64;
 /// Requests of M18.
 const ASKED: u64 = 256;
 /// Long enough for a server to do all that it does ahead.
@@ -46,7 +44,8 @@ impl Bench {
         self.recycled()?;
         if let Some(pager) = self.server.pager {
             self.on_request()?;
-            self.half_busy(pager)?;
+            self.half_busy(pager, 1, 64)?;
+            self.half_busy(pager, 8, 8)?;
             self.owner(pager)?;
         }
         Ok(())
@@ -118,13 +117,14 @@ impl Bench {
     }
 
     /// A client that works and rests as long: how much of what it takes was zeroed while it rested.
-    fn half_busy(&mut self, pager: Pager) -> Result<()> {
+    fn half_busy(&mut self, pager: Pager, mib: u64, rounds: u64) -> Result<()> {
+        let size = mib << 20;
         let before = pager.counters()?;
         let mut ended = now();
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let begun = ended;
-            let ds = self.memory.create(PAGES * PAGE, 0)?;
-            let p = self.memory.attach(ds, PAGES * PAGE)?;
+            let ds = self.memory.create(size, 0)?;
+            let p = self.memory.attach(ds, size)?;
             touch(p, 1);
             self.memory.detach(p)?;
             self.memory.delete(ds);
@@ -139,7 +139,7 @@ impl Bench {
         let pieces = after.pieces - before.pieces;
         let ahead = after.pieces_zeroed - before.pieces_zeroed;
         l4re_rs::println!(
-            "count-note M12, 1 MiB taken, touched and given up, and as long a rest, {ROUNDS} times: \
+            "count-note M12, {mib} MiB taken, touched and given up, and as long a rest, {rounds} times: \
              {pieces} pieces of memory taken, {ahead} of them zeroed ahead ({} %); frames zeroed while the \
              client waited {}, ahead {}",
             ahead * 100 / pieces.max(1),
