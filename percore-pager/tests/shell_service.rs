@@ -12,7 +12,7 @@ use l4re_rs::varg::Arg;
 use l4re_rs::{Cap, Error};
 use percore_pager::client::Pager;
 use shell_support::{
-    OBJECTS, SERVICE, THREADS, UTCBS, boot, dataspace, factory, rest, start_server,
+    OBJECTS, SERVICE, THREADS, UTCBS, boot, dataspace, factory, rest, show, start_server,
 };
 
 /// Frames of a core that are not free.
@@ -103,4 +103,39 @@ fn callers_at_once_are_answered() {
         "{said:?}"
     );
     assert!(said.iter().filter(|it| it.is_ok()).count() >= 8, "{said:?}");
+}
+
+/// An object that was handed over lives on when somebody else does not wait for his page.
+#[test]
+fn a_lost_answer_ends_nothing_of_others() {
+    let first = boot(|| {
+        start_server();
+        let mem = factory(0, 0);
+        let old = dataspace(mem, 2);
+        show(old);
+        for round in 0..40 {
+            let made = dataspace(mem, 3);
+            // A request for a page that is there, by somebody who does not wait for it.
+            let tag = l4re_rs::msg::Writer::new(UtcbRef::current())
+                .u32(0)
+                .u64(0)
+                .u64(0)
+                .u64(6)
+                .finish(proto::DATASPACE)
+                .expect("it fits");
+            let times = Timeouts::new(Timeout::NEVER, Timeout::ZERO);
+            // SAFETY: nothing is received.
+            let _ = unsafe { syscall::invoke(old.idx(), syscall::CALL, 0, tag, times) };
+            rest(500);
+            if made.info().is_err() {
+                return Some(round);
+            }
+            Cap::<kind::Task>::new(CapIdx::TASK)
+                .release(made)
+                .expect("it was there");
+            rest(500);
+        }
+        None
+    });
+    assert_eq!(first, None, "the dataspace of that round is gone");
 }
