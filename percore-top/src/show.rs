@@ -7,7 +7,7 @@ use percore_pager::api::{NONE, policy, reply};
 use crate::sample::{Sample, Work};
 
 /// Heading of [`Line`].
-pub const HEADING: &str = "core node policy  free MiB  used MiB kept wait meta zero% faults   other  runs+  \
+pub const HEADING: &str = "core node policy        free MiB  used MiB kept wait meta zero% faults   other  runs+  \
                            runs-  flush  pages  bor lent";
 
 /// Clears the screen and goes to its start.
@@ -56,7 +56,7 @@ impl fmt::Display for Line<'_> {
         let ready = work.pieces_zeroed * 100 / work.pieces.max(1);
         write!(
             f,
-            "{:>4} {:>4} {:<6} {} {} {:>4} {:>4} {:>4} {:>4}% {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} {:>4} {:>4}",
+            "{:>4} {:>4} {:<12} {} {} {:>4} {:>4} {:>4} {:>4}% {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} {:>4} {:>4}",
             info.core,
             info.node,
             policy_name(info.policy),
@@ -202,6 +202,15 @@ mod tests {
         it.info.changing_to = policy::SLAB;
         let line = Line(&it, Work::default()).to_string();
         assert!(line.ends_with(" -> slab"), "{line}");
+    }
+
+    #[test]
+    fn two_policies_fit_their_column() {
+        let mut it = sample();
+        it.info.policy = policy::pair(policy::BITMAP, policy::BUDDY);
+        let line = Line(&it, Work::default()).to_string();
+        assert!(line.contains(" bitmap+buddy "), "{line}");
+        assert_eq!(line.len(), HEADING.len(), "\n{HEADING}\n{line}");
     }
 
     #[test]
