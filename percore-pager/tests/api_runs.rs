@@ -8,9 +8,9 @@ mod server_support;
 
 use api_support::*;
 use l4_sys::{Errno, PAGE_SIZE};
-use percore_pager::api::{self, Op, flag, request};
+use percore_pager::api::{self, Op, PROTOCOL, flag, request};
 use percore_pager::frames::FrameNo;
-use server_support::Outcome;
+use server_support::{Outcome, Shape};
 
 #[test]
 fn runs_are_mapped_where_they_were_asked_for() {
@@ -327,4 +327,27 @@ fn a_factory_ends_in_the_middle_of_a_request() {
             rig.check_empty();
         }
     }
+}
+
+/// The table of many runs ends in turns of their own: freeing a node looks through its whole head.
+#[test]
+fn a_large_table_of_runs_ends_in_small_turns() {
+    let mut rig = shaped(Shape {
+        frames: 8192,
+        ..Shape::USUAL
+    });
+    let root = rig.root;
+    let factory = rig.factory(root, 4000);
+    const RUNS: u64 = 2048;
+    for _ in 0..RUNS / 16 {
+        let request = alloc_request(0, 16, flag::NO_MAP, 0);
+        assert_eq!(rig.call(factory, PROTOCOL, &words(&request), &[]).label, 16);
+    }
+    let before = rig.core.counters().turns;
+    rig.drop_cap(factory);
+    rig.run();
+    // 64 records a turn, and of the 32 leaves and their node four.
+    let turns = rig.core.counters().turns - before;
+    assert!(turns >= RUNS / 64 + RUNS / 64 / 4, "{turns} turns");
+    rig.check_empty();
 }

@@ -7,8 +7,9 @@ mod server_support;
 use l4_sys::{Errno, proto};
 use l4re_rs::varg::Arg;
 use machine::PAGE;
+use percore_pager::engine::rm::flag;
 use server_support::cases::{CASES, Case, Picture, RWX, attach, perform, picture};
-use server_support::{Cap, Item, Reply, Rig};
+use server_support::{Cap, Item, Outcome, Reply, Rig, Shape};
 
 /// After a refusal in a shortage: the right error, nothing changed; then the same works.
 fn refused(
@@ -214,4 +215,44 @@ fn system_calls_fail_everywhere() {
             }
         }
     }
+}
+
+/// A region's own copy that needs memory in a later turn, while an object is ending that has it (CL-22).
+#[test]
+fn a_private_region_waits_for_ends() {
+    let mut short = 0;
+    for turns in 0..24 {
+        let mut rig = Rig::shaped(Shape {
+            entries: 128,
+            ..Shape::USUAL
+        });
+        let root = rig.root;
+        let mine = rig.factory(root, 64);
+        // Looking for what has ended takes more than a turn.
+        let others: Vec<Cap> = (0..60).map(|_| rig.map(root)).collect();
+        let (map, source) = (rig.map(mine), rig.contiguous(mine, 20 * PAGE));
+        let big = rig.contiguous(mine, 30 * PAGE);
+        let words = attach(&mut rig, (0x10_0000, 20, RWX | flag::PRIVATE));
+        let Outcome::Parked(ticket) = rig.send(map, proto::RM, &words, &[Item::Gate(source)])
+        else {
+            panic!("it takes turns")
+        };
+        for _ in 0..turns {
+            rig.turn();
+        }
+        if rig.answers.contains_key(&ticket.0) {
+            short += 1;
+            assert_eq!(rig.answers[&ticket.0].error(), Some(Errno::NoMem));
+        } else {
+            rig.tables().delete(big.id);
+            rig.run();
+            assert_eq!(rig.answers[&ticket.0].label, 0, "after {turns} turns");
+        }
+        rig.tables().delete(mine.id);
+        for map in others {
+            rig.drop_cap(map);
+        }
+        rig.check_empty();
+    }
+    assert!((3..20).contains(&short), "{short} were short of memory");
 }

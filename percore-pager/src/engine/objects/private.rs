@@ -114,7 +114,12 @@ impl Private {
         done
     }
 
-    fn advance<P: Policy, K: Kernel>(
+    /// The same without giving it up after an error: after `NoMem` it can be stepped again when there is memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Private::step`].
+    pub fn advance<P: Policy, K: Kernel>(
         &mut self,
         objects: &Objects<'_>,
         pool: &mut Pool<'_, P, K>,

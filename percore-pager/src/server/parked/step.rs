@@ -100,12 +100,15 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             }
             Call::Attach { map, private } => {
                 let here = self.objects.look(*map).is_some();
-                match private.step(&mut self.objects, &mut self.pool) {
-                    Ok(Some(range)) => Step::Done(rm_proto::answer_place(utcb, range)),
-                    Ok(None) => Step::More,
-                    Err(_) if !here => Step::Done(Err(Errno::BadProto)),
-                    Err(error) => Step::Done(Err(error)),
-                }
+                let error = match private.advance(&self.objects, &mut self.pool) {
+                    Ok(Some(range)) => return Step::Done(rm_proto::answer_place(utcb, range)),
+                    Ok(None) => return Step::More,
+                    Err(Errno::NoMem) if self.ends() => return Step::Short,
+                    Err(_) if !here => Errno::BadProto,
+                    Err(error) => error,
+                };
+                private.stop(&mut self.objects, &mut self.pool);
+                Step::Done(Err(error))
             }
             Call::Show(shown) => self.show(*shown, utcb),
             Call::Detach {
