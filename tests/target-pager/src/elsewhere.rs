@@ -135,10 +135,7 @@ impl Elsewhere {
         // Beside us, and before us: we wait for the server, which waits for it.
         b.scheduler.run(thread, 2, CpuSet::one(0), 0).ok()?;
         let stack = STACK_MEMORY.0.get() as u64;
-        for at in (stack..stack + STACK as u64).step_by(PAGE as usize) {
-            // SAFETY: nobody uses the stack yet; its pages are to be there.
-            unsafe { (at as usize as *mut u8).write_volatile(0) };
-        }
+        touch_program();
         // As at a function's entry: a return address below a multiple of 16.
         let top = stack + STACK as u64 - 8;
         // SAFETY: `run` never returns, and the stack is this thread's own.
@@ -181,6 +178,33 @@ impl Elsewhere {
 pub const fn word(page: u64) -> u64 {
     0x0e15_e000 + page
 }
+
+/// Has all of the program mapped: the thread has nobody who would resolve its faults.
+#[cfg(l4re)]
+fn touch_program() {
+    unsafe extern "C" {
+        static test_image_start: u8;
+        static test_data_start: u8;
+        static test_image_end: u8;
+    }
+    let start = &raw const test_image_start as usize;
+    let data = &raw const test_data_start as usize;
+    let end = &raw const test_image_end as usize;
+    for at in (start..end).step_by(PAGE as usize) {
+        let place = at as *mut u8;
+        // SAFETY: inside the program's image, which is readable, and writable from its data on. One thread
+        // runs, which keeps nothing of it in registers over a volatile access; nothing is changed.
+        unsafe {
+            let byte = place.read_volatile();
+            if at >= data {
+                place.write_volatile(byte);
+            }
+        }
+    }
+}
+
+#[cfg(not(l4re))]
+fn touch_program() {}
 
 extern "C" fn run() -> ! {
     // SAFETY: it opens no receive window.
