@@ -71,7 +71,7 @@ fn hello_runs_on_the_pager_of_each_cpu() {
     }
 }
 
-/// Takes two and a half minutes, most of it the kernel's waits when objects are deleted; `percore test --qemu
+/// Takes some three minutes, most of it the kernel's waits when objects are deleted; `percore test --qemu
 /// test-pager` compares with upstream's root task too.
 #[test]
 fn the_pager_keeps_the_rows_of_a_memory_server() {
