@@ -26,8 +26,10 @@ use super::waiting::Waiting;
 
 mod again;
 mod ahead;
+mod short;
 mod tune;
 
+pub(super) use short::AtHand;
 pub use tune::{Effects, Refused, Switching, Tuning};
 
 /// Tag of book-keeping pages in the frame allocator.
@@ -185,38 +187,6 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         self.take(PageOrder::FRAME).ok()
     }
 
-    /// A frame that is zero: by a few instructions where one was zeroed ahead. Others are a call.
-    #[inline(always)]
-    pub(super) fn take_quick(&mut self) -> Option<FrameNo> {
-        if let Some(frame) = self.ready.pop_frame() {
-            self.effects.pieces += 1;
-            self.effects.pieces_zeroed += 1;
-            return Some(frame);
-        }
-        self.take_and_zero()
-    }
-
-    #[inline(never)]
-    fn take_and_zero(&mut self) -> Option<FrameNo> {
-        // Not while runs wait that were zeroed ahead: those are cut up.
-        let at_hand = match self.ready.frames() {
-            0 => self.frames.alloc_one(DATA).ok(),
-            _ => None,
-        };
-        let (frame, zeroed) = match at_hand {
-            Some(frame) => {
-                self.ready.miss_frame();
-                self.effects.pieces += 1;
-                (frame, false)
-            }
-            None => self.take(PageOrder::FRAME).ok()?,
-        };
-        if !zeroed {
-            self.zero_now(Run::single(frame.0 as u32));
-        }
-        Some(frame)
-    }
-
     /// The same for a run of `order`.
     #[inline(never)]
     pub(super) fn take(&mut self, order: PageOrder) -> Result<(FrameNo, bool), NoMemory> {
@@ -353,21 +323,6 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         true
     }
 
-    /// Whether [`Pool::return_one`] may be called: nothing waits that would be unmapped with the frame.
-    #[inline(always)]
-    pub(super) fn can_return_one(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Gives up a frame that clients may have mapped, has it unmapped, and frees it: the same as
-    /// [`Pool::give_up`] and [`Pool::unmap_waiting`].
-    #[inline(always)]
-    pub(super) fn return_one(&mut self, frame: FrameNo) {
-        self.revoke(frame);
-        let freed = self.frames.free_one(frame, DATA);
-        debug_assert!(freed.is_ok(), "a frame that was not taken came back");
-    }
-
     /// Takes the mappings of one frame away from everybody at once.
     pub(super) fn revoke(&mut self, frame: FrameNo) {
         let block = Block {
@@ -403,26 +358,11 @@ impl<P: Policy, K: Kernel> Store for Pool<'_, P, K> {
     }
 
     fn take_page(&mut self) -> Option<PageIx> {
-        let pages = u64::from(self.arena.pages()) - 1;
-        let within = Run::new(FrameNo(self.base.0 + 1), pages)?;
         loop {
-            let frame = match self.frames.alloc_one(META) {
-                Ok(frame) if within.contains(frame) => Some(frame),
-                Ok(frame) => {
-                    let freed = self.frames.free_one(frame, META);
-                    debug_assert!(freed.is_ok(), "the frame was just taken");
-                    let request = Request::one(META).within(within);
-                    self.frames.alloc(&request).ok().map(|g| g.run.start())
-                }
-                Err(_) => None,
-            };
-            if let Some(frame) = frame {
-                self.meta += 1;
-                return Some(PageIx((frame.0 - self.base.0) as u32));
-            }
+            let page = self.page_at_hand();
             // Not from kept frames: what gives them back may be at work on a table.
-            if !self.relieve_simply() {
-                return None;
+            if page.is_some() || !self.relieve_simply() {
+                return page;
             }
         }
     }

@@ -297,6 +297,7 @@ pub(super) fn charge_room(arena: &mut Arena, account: Ref<Account>, bytes: u64) 
 }
 
 /// Counts `bytes` in an account that is charged for them below, and in those above it.
+#[cold]
 #[inline(never)]
 fn commit(arena: &mut Arena, account: Ref<Account>, bytes: u64) {
     let mut next = Some(account);

@@ -126,6 +126,13 @@ impl Ready {
         Some(FrameNo(u64::from(frame)))
     }
 
+    /// What [`Ready::pop_frame`] would give.
+    pub(super) fn next_frame(&self) -> Option<FrameNo> {
+        let top = self.used[0].checked_sub(1)?;
+        let frame = *self.singles.get(top as usize)?;
+        Some(FrameNo(u64::from(frame)))
+    }
+
     fn pop(&mut self, class: usize) -> Option<u32> {
         let top = self.used[class].checked_sub(1)?;
         let start = *self.cells(class).get(top as usize)?;

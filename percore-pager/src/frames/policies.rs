@@ -175,6 +175,11 @@ unsafe impl Policy for Chosen<'_> {
     }
 
     #[inline(always)]
+    fn try_take_four(&mut self) -> Option<FrameIx> {
+        self.one()?.try_take_four()
+    }
+
+    #[inline(always)]
     fn try_give_one(&mut self, frame: FrameIx) -> bool {
         self.one().is_some_and(|policy| policy.try_give_one(frame))
     }

@@ -152,7 +152,10 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         } else {
             return false;
         };
-        if touch.is_some_and(|touch| objects::quick(&mut self.pool, touch, utcb)) {
+        // Not by a closure: those cannot be told to be in line.
+        if let Some(touch) = touch
+            && objects::quick(&mut self.pool, touch, utcb)
+        {
             self.handed = None;
             return true;
         }

@@ -95,15 +95,17 @@ pub(super) fn bring<P: Policy, K: Kernel>(
 pub(super) const ALONE: u8 = 1;
 /// [`Ds::quick`]: every touch brings a single page.
 pub(super) const ALWAYS_ALONE: u8 = 2;
+/// [`Ds::quick`]: only touches of groups whose pages lie scattered are known to bring a single page.
+const IN_TABLES: u8 = 3;
 
 impl Ds {
     /// Decides whether [`sparse`] can be used from now on.
-    fn note_use(&mut self) {
+    pub(super) fn note_use(&mut self) {
         self.quick = match self.reach.most() {
             _ if self.private != 0 || self.account.is_none() => 0,
             0 => ALWAYS_ALONE,
             _ if self.grow <= 2 && self.reach.least() == 0 => ALONE,
-            _ => 0,
+            _ => IN_TABLES,
         };
     }
 }
@@ -264,7 +266,7 @@ fn bring_once<P: Policy, K: Kernel>(
 
 /// Decides how much is brought: an order of pages. `used` are the pages of its group that are there.
 /// Changes the dataspace's memory of its use.
-fn choose<P: Policy, K: Kernel>(
+pub(super) fn choose<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
     page: u64,

@@ -96,6 +96,7 @@ pub(super) fn find(arena: &Arena, ds: Ref<Ds>, group: u64) -> Option<Slot> {
 
 /// Finds the leaf of the byte at `offset`, which is below the end, or makes it, and has the dataspace
 /// remember it. `false` when there is no memory: nodes made stay.
+#[cold]
 #[inline(never)]
 pub(super) fn seek<S: Store>(mem: &mut S, ds: Ref<Ds>, offset: u64) -> bool {
     let group = offset >> (PAGE_SHIFT + GROUP_SHIFT);
@@ -155,6 +156,7 @@ fn remember(arena: &mut Arena, ds: Ref<Ds>, leaf: u32, group: u64) {
 
 /// Whether the page before or behind `page` is there, which lies at its group's border and of whose group
 /// there is nothing. `None` when it takes more to find out.
+#[cold]
 #[inline(never)]
 pub(super) fn beside(arena: &Arena, ds: Ref<Ds>, page: u64) -> Option<bool> {
     let it = arena.get(ds);

@@ -178,6 +178,7 @@ pub fn quick_fault<P: Policy, K: Kernel>(
 }
 
 /// Remembers the region of a fault, if it is one for the short way.
+#[cold]
 #[inline(never)]
 fn remember<P: Policy, K: Kernel>(
     objects: &mut Objects<'_>,

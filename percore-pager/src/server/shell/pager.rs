@@ -303,6 +303,7 @@ impl Loop {
     }
 
     /// Now and then: whether there is something to do beside answering. If not, it is looked again later.
+    #[cold]
     #[inline(never)]
     fn is_something_due(&mut self) -> bool {
         self.left = self.patience;
