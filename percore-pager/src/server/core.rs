@@ -115,7 +115,7 @@ pub struct Core<'a, P, W> {
 
 impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// A thread without clients' objects. `parked` is room for calls that take several turns: when it is
-    /// full, a call is done to its end at once.
+    /// full, a call is refused with NoMem (see `parked`).
     pub fn new(
         objects: Objects<'a>,
         pool: Pool<'a, P, W>,

@@ -141,6 +141,8 @@ struct Loop {
     idle: Option<u32>,
     /// The fetching thread's call, when it rests.
     fetch: Option<u32>,
+    /// The front thread may have sent more than was handled.
+    mail: bool,
     /// Messages that are left until something else is done, and how many there were at first.
     left: u32,
     patience: u32,
@@ -159,6 +161,7 @@ impl Loop {
             current: 0,
             idle: None,
             fetch: None,
+            mail: false,
             left: IDLE_CHECK,
             patience: IDLE_CHECK,
         })
@@ -195,7 +198,7 @@ impl Loop {
         let mut answer: Option<MsgTag> = None;
         loop {
             self.core.pool.kernel.prepare(utcb);
-            let (receive, patience) = if self.core.has_work() {
+            let (receive, patience) = if self.core.has_work() || self.mail {
                 (Timeout::ZERO, MESSAGES_PER_TURN)
             } else {
                 (Timeout::NEVER, IDLE_CHECK)
@@ -307,7 +310,8 @@ impl Loop {
     #[inline(never)]
     fn is_something_due(&mut self) -> bool {
         self.left = self.patience;
-        self.core.has_work() || self.idle.is_some() && self.core.pool.has_idle_work(IDLE_WORTH)
+        let rests = self.idle.is_some();
+        self.core.has_work() || self.mail || rests && self.core.pool.has_idle_work(IDLE_WORTH)
     }
 
     /// Now and then, with an answer in hand: whether the helpers have something to do, or a capability that
@@ -318,7 +322,7 @@ impl Loop {
     fn look_around(&mut self, tag: MsgTag, utcb: UtcbRef, received: bool) -> Option<MsgTag> {
         self.left = self.patience;
         let worth = self.idle.is_some() && self.core.pool.has_idle_work(IDLE_WORTH);
-        if received || self.core.has_work() || worth {
+        if received || self.core.has_work() || self.mail || worth {
             let failed = self.reply_slot(self.current).answer(tag).has_error();
             if failed && syscall::error_code(utcb) & 1 == 0 {
                 self.core.answer_failed();
@@ -361,6 +365,9 @@ impl Loop {
             }
         }
         self.ask_on(utcb);
+        if self.mail {
+            self.mail(utcb);
+        }
         // What has ended waits to be unmapped: not for ever on a machine that rests.
         if !self.core.has_work()
             && self.core.pool.has_idle_work(1)
@@ -414,13 +421,17 @@ impl Loop {
         }
     }
 
-    /// Handles what the front thread has sent.
+    /// Handles one message that the front thread has sent. The next one has to wait for a turn, so that
+    /// whoever creates without end does not keep faults waiting.
     fn mail(&mut self, utcb: UtcbRef) {
-        while let Some(head) = self.mailbox.requests.take(utcb) {
+        let next = self.mailbox.requests.take(utcb);
+        self.mail = next.is_some();
+        if let Some(head) = next {
             let verdict = match head.kind {
                 mailbox::Kind::Create => {
                     let quota = Some(utcb.mr(0)).filter(|quota| *quota != 0);
-                    Verdict::of(self.core.create_factory(utcb, quota))
+                    let ticket = Ticket(FORWARDED | head.ticket);
+                    self.core.create_for_service(utcb, quota, ticket)
                 }
                 mailbox::Kind::Request => {
                     let msg = Incoming {
