@@ -10,7 +10,7 @@ use api_support::*;
 use l4_sys::{Errno, PAGE_SIZE, proto};
 use percore_pager::api::{self, Op, flag, parameter, policy, reply, request};
 use percore_pager::engine::Store;
-use server_support::{Outcome, Rig, Shape};
+use server_support::{Item, Outcome, Rig, Shape, requests};
 
 #[test]
 fn sealed_factories_do_not_tune() {
@@ -140,6 +140,55 @@ fn how_much_faults_bring() {
     rig.map_page(ds, 5, 7);
     assert_eq!(used(&mut rig), before + 16, "64 KiB a fault");
     assert_eq!(reach(&mut rig, none), Ok((4, 4, 9)));
+}
+
+/// M10 on request, by messages: the work is done in turns before the answer. Without the memory for it
+/// a fault brings what there is.
+#[test]
+fn two_mib_a_fault() {
+    let mut rig = shaped(Shape {
+        frames: 16384,
+        ..Shape::USUAL
+    });
+    let root = rig.root;
+    let factory = rig.factory(root, 2 * 512 + 100);
+    let request = request::Reach {
+        head: head(Op::Reach),
+        first: 9,
+        least: 9,
+        most: 9,
+        zero: 0,
+    };
+    let before: Result<reply::Reach, _> = ask(&mut rig, factory, &request);
+    before.expect("S");
+    let ds = rig.dataspace(factory, 4 * 512 * PAGE_SIZE);
+    let map = rig.map(factory);
+    let size = 4 * 512 * PAGE_SIZE;
+    let place = requests::attach(&mut rig, map, Item::Gate(ds), (1 << 30, size, 0x7, 0, 21));
+    assert_eq!(place.error(), None);
+    let used = |rig: &mut Rig| memory(rig, root).used;
+    let parked = rig.core.counters().parked;
+    for (n, page) in [700, 3].into_iter().enumerate() {
+        let before = used(&mut rig);
+        let reply = if n == 0 {
+            rig.map_page(ds, page, 7)
+        } else {
+            requests::fault(&mut rig, map, ((1 << 30) + page * PAGE_SIZE) | 2)
+        };
+        assert_eq!(
+            (reply.error(), reply.memory().2),
+            (None, 21),
+            "one flexpage"
+        );
+        assert_eq!(rig.core.counters().parked, parked + n as u64 + 1);
+        assert!(used(&mut rig) >= before + 512);
+    }
+    // No room for another 2 MiB in the factory's limit: less, and at once.
+    let reply = rig.map_page(ds, 1500, 7);
+    assert_eq!(reply.error(), None);
+    assert!(reply.memory().2 < 21);
+    assert_eq!(rig.core.counters().parked, parked + 2);
+    conserved(&mut rig, root);
 }
 
 #[test]

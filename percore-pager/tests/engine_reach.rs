@@ -5,7 +5,7 @@ mod engine_support;
 mod machine;
 
 use machine::{Machine, PAGE, accounts, machine, touch};
-use percore_pager::engine::ds::{self, Death, Ds, Progress, Source, Work, flag};
+use percore_pager::engine::ds::{self, Ask, Death, Ds, Progress, Source, Work, flag};
 use percore_pager::engine::{Account, Reach, Ref, Store, slabs};
 use percore_pager::frames::Kind;
 
@@ -17,7 +17,14 @@ fn fault(m: &mut Machine, client: u64, object: Ref<Ds>, page: u64) -> u64 {
     if m.kernel.maps.contains_key(&(client, page)) {
         return 0;
     }
-    if let Some(mut work) = ds::prefault(m, object, page * PAGE, true) {
+    let ask = Ask {
+        offset: page * PAGE,
+        spot: page * PAGE,
+        window: None,
+        flags: RW,
+        writable: true,
+    };
+    if let Some(mut work) = ds::prefault(m, object, &ask) {
         loop {
             m.kernel.work = 0;
             let progress = work.step(m);

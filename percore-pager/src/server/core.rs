@@ -209,9 +209,18 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             (Object::RegionMap(map), proto::PAGE_FAULT, 2..) if msg.tag.fits() => {
                 self.counters.faults += 1;
                 let (word, pc) = (msg.utcb.mr(0), msg.utcb.mr(1));
-                match objects::page_fault(&self.objects, &mut self.pool, map, word) {
+                let aim = match objects::aim(&self.objects, &mut self.pool, map, word) {
+                    Ok(aim) => aim,
+                    Err(error) => return self.fault_failed(msg, ticket, (word, pc), error),
+                };
+                if let Some(work) = ds::prefault(&self.pool, aim.object, &aim.ask)
+                    && self.bring_first(msg, ticket, aim.label, work)
+                {
+                    return Verdict::Parked;
+                }
+                match objects::show(&mut self.pool, aim) {
                     Ok(mapped) => Verdict::of(dataspace::answer_map(msg.utcb, &mapped)),
-                    Err(error) => self.fault_failed(msg, ticket, (word, pc), error),
+                    Err(_) => self.fault_failed(msg, ticket, (word, pc), Errno::NoMem),
                 }
             }
             (Object::Dataspace(object), proto::DATASPACE, 4..)
@@ -226,6 +235,11 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                     flags: msg.utcb.mr(3) as u32,
                     writable: found.rights.write,
                 };
+                if let Some(work) = ds::prefault(&self.pool, object, &ask)
+                    && self.bring_first(msg, ticket, found.label, work)
+                {
+                    return Verdict::Parked;
+                }
                 match ds::map(&mut self.pool, object, ask) {
                     Ok(mapped) => Verdict::of(dataspace::answer_map(msg.utcb, &mapped)),
                     Err(error) => self.map_failed(msg, ticket, ask, error),

@@ -94,10 +94,14 @@ pub fn map<P: Policy, K: Kernel>(
 pub fn prefault<P: Policy, K: Kernel>(
     pool: &Pool<'_, P, K>,
     ds: Ref<Ds>,
-    offset: u64,
-    write: bool,
+    ask: &Ask,
 ) -> Option<Work> {
+    let (offset, write) = (ask.offset, ask.flags & flag::W != 0);
     let it = pool.arena().get(ds);
+    // What is refused brings nothing.
+    if ask.flags & (flag::W | flag::X) & !it.allowed(ask.writable) != 0 {
+        return None;
+    }
     // Kinds without memory at first touch have the least that is usual, too.
     if u32::from(it.reach.least()) <= GROUP_SHIFT || offset >= it.rounded_size() {
         return None;

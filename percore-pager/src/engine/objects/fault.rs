@@ -3,7 +3,7 @@
 use l4_sys::Errno;
 
 use crate::engine::arena::{Ref, Store};
-use crate::engine::ds::{self, Ask, Mapped};
+use crate::engine::ds::{self, Ask, Ds, Mapped};
 use crate::engine::kernel::Kernel;
 use crate::engine::pool::Pool;
 use crate::engine::rm::{self, Fault, Hit, Map};
@@ -25,8 +25,37 @@ pub fn page_fault<P: Policy, K: Kernel>(
     map: Ref<Map>,
     word: u64,
 ) -> Result<Mapped, Errno> {
+    let aim = aim(objects, pool, map, word)?;
+    show(pool, aim).map_err(|_| Errno::NoMem)
+}
+
+/// What a fault asks for, found in two steps so that memory can be brought between them.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim {
+    /// The dataspace.
+    pub object: Ref<Ds>,
+    /// The same by its label, for when it may be gone.
+    pub label: Label,
+    /// What to map of it.
+    pub ask: Ask,
+    /// The region's, which counts, not the object's (MOE-RM-39).
+    caching: u32,
+}
+
+/// The first half of [`page_fault`]; [`show`] is the second.
+///
+/// # Errors
+///
+/// As [`page_fault`].
+#[inline]
+pub fn aim<P: Policy, K: Kernel>(
+    objects: &Objects<'_>,
+    pool: &mut Pool<'_, P, K>,
+    map: Ref<Map>,
+    word: u64,
+) -> Result<Aim, Errno> {
     let hit = rm::fault(pool.arena_mut(), map, Fault::from_word(word))?;
-    show(objects, pool, hit).ok_or(Errno::NoMem)
+    aim_at(objects, hit).ok_or(Errno::NoMem)
 }
 
 /// Answers a request to page in from `first` on (MOE-RM-33, -34).
@@ -43,29 +72,40 @@ pub fn page_in<P: Policy, K: Kernel>(
     rights: u16,
 ) -> Result<Mapped, Errno> {
     let hit = rm::page_in(pool.arena_mut(), map, first, last, rights)?;
-    show(objects, pool, hit).ok_or(Errno::AddrNotAvail)
+    let aim = aim_at(objects, hit).ok_or(Errno::AddrNotAvail)?;
+    show(pool, aim).map_err(|_| Errno::AddrNotAvail)
 }
 
-fn show<P: Policy, K: Kernel>(
-    objects: &Objects<'_>,
-    pool: &mut Pool<'_, P, K>,
-    hit: Hit,
-) -> Option<Mapped> {
-    let Some(Object::Dataspace(object)) = objects.look(Label::from(hit.backing)) else {
+fn aim_at(objects: &Objects<'_>, hit: Hit) -> Option<Aim> {
+    let label = Label::from(hit.backing);
+    let Some(Object::Dataspace(object)) = objects.look(label) else {
         return None;
     };
-    let ask = Ask {
-        offset: hit.offset,
-        spot: hit.page,
-        window: Some(hit.window),
-        flags: hit.rights,
-        // What the region may do was checked when it was attached.
-        writable: true,
-    };
-    let mapped = ds::map(pool, object, ask).ok()?;
-    Some(Mapped {
-        // The region's mode counts, not the object's (MOE-RM-39).
+    Some(Aim {
+        object,
+        label,
+        ask: Ask {
+            offset: hit.offset,
+            spot: hit.page,
+            window: Some(hit.window),
+            flags: hit.rights,
+            // What the region may do was checked when it was attached.
+            writable: true,
+        },
         caching: hit.caching,
+    })
+}
+
+/// Maps what a fault asks for.
+///
+/// # Errors
+///
+/// Those of [`ds::map`].
+#[inline]
+pub fn show<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, aim: Aim) -> Result<Mapped, Errno> {
+    let mapped = ds::map(pool, aim.object, aim.ask)?;
+    Ok(Mapped {
+        caching: aim.caching,
         ..mapped
     })
 }

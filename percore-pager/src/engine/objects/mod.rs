@@ -19,7 +19,7 @@ mod quick;
 mod table;
 
 pub use entry::{Entry, Object};
-pub use fault::{page_fault, page_in};
+pub use fault::{Aim, aim, page_fault, page_in, show};
 pub use label::{Label, Rights};
 pub use private::Private;
 pub use quick::{

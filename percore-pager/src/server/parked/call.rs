@@ -75,6 +75,12 @@ pub(in crate::server) enum Call {
     Factory { quota: Option<u64> },
     /// A request of the pager API.
     Api(Task),
+    /// Bring what a fault is to bring at least, then serve its message.
+    Bring {
+        saved: Saved,
+        object: Label,
+        work: Work,
+    },
     /// Try again when objects that are ending have given their memory back.
     Retry(Saved),
 }
@@ -93,7 +99,9 @@ impl Call {
             Call::Detach { own, .. } => Some(*own),
             Call::Factory { .. } => None,
             Call::Api(task) => task.factory(),
-            Call::Retry(saved) => Label::from_word(saved.label).map(|(label, _)| label),
+            Call::Bring { saved, .. } | Call::Retry(saved) => {
+                Label::from_word(saved.label).map(|(label, _)| label)
+            }
         }
     }
 

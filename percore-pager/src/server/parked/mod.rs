@@ -16,6 +16,9 @@ mod step;
 
 use l4_sys::{Errno, MsgTag, UtcbRef};
 
+use l4re_rs::server::Incoming;
+
+use crate::engine::ds::Work;
 use crate::engine::objects::Label;
 use crate::frames::Reshape;
 
@@ -240,6 +243,33 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         let may = !self.setting.inline_work && !self.last_try;
         let put = may && self.parked.put(self.whose(&call), ticket, call, false);
         self.counters.retried += u64::from(put);
+        put
+    }
+
+    /// Puts the message of a fault aside until `work` has brought what the fault is to bring; `false`
+    /// when it is to be served as it is.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn bring_first(
+        &mut self,
+        msg: Incoming,
+        ticket: Ticket,
+        object: Label,
+        work: Work,
+    ) -> bool {
+        if self.setting.inline_work || self.last_try {
+            return false;
+        }
+        let Some(saved) = Saved::new(msg) else {
+            return false;
+        };
+        let call = Call::Bring {
+            saved,
+            object,
+            work,
+        };
+        let put = self.parked.put(self.whose(&call), ticket, call, false);
+        self.counters.parked += u64::from(put);
         put
     }
 

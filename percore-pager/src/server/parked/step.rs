@@ -131,6 +131,22 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 Step::Done(Err(Errno::NoMem)) if self.ends() => Step::Short,
                 step => step,
             },
+            Call::Bring {
+                saved,
+                object,
+                work,
+            } => {
+                if self.is_dataspace(*object) {
+                    match work.step(&mut self.pool) {
+                        Ok(Progress::More) => return Step::More,
+                        Err(Errno::NoMem) if self.ends() => return Step::Short,
+                        // Without memory for all of it, the fault brings what there is.
+                        Ok(Progress::Done) | Err(_) => {}
+                    }
+                }
+                *call = Call::Retry(*saved);
+                Step::More
+            }
             Call::Retry(_) if self.ends() => Step::Short,
             // The caller tries now.
             Call::Retry(_) => Step::More,
