@@ -105,10 +105,11 @@ fn dying_unmaps_in_large_pieces() {
     while !death.step(&mut m) {
         turns += 1;
     }
-    m.unmap_waiting();
+    while m.unmap_waiting() {}
     let (unmaps, blocks) = (m.kernel.unmaps, m.kernel.blocks);
     println!("64 MiB in order: {unmaps} unmap calls, {blocks} flexpages, {turns} turns");
-    assert!(blocks * 512 <= 16384 && unmaps * 512 <= 16384);
+    // Small pages, as far as anybody knows: at most 64 at a time (M11).
+    assert!(blocks <= 16384 / 64 + 8 && unmaps <= 16384 / 64 + 8);
     assert!(m.kernel.maps.is_empty());
     assert_eq!(m.arena().get(account).reserved(), 0);
 }
@@ -128,7 +129,7 @@ fn dying_of_scattered_pages_takes_a_call_for_61() {
     (m.kernel.unmaps, m.kernel.blocks) = (0, 0);
     let mut death = Death::begin(&mut m, object);
     while !death.step(&mut m) {}
-    m.unmap_waiting();
+    while m.unmap_waiting() {}
     let (unmaps, blocks) = (m.kernel.unmaps, m.kernel.blocks);
     println!("{pages} scattered pages: {unmaps} unmap calls, {blocks} flexpages");
     assert!(unmaps <= pages / 61 + 1);
@@ -257,7 +258,7 @@ fn all_memory_can_be_used() {
         let mut death = Death::begin(&mut m, object);
         while !death.step(&mut m) {}
     }
-    m.unmap_waiting();
+    while m.unmap_waiting() {}
     assert_eq!((m.uses().free, m.arena().get(own).limit()), (510, 0));
     // At the quota's limit the piece shrinks to a page, and the page behind it is refused.
     let mut m = machine(512, Kind::Bitmap);
@@ -306,7 +307,7 @@ fn taking_a_shared_page_over_unmaps_it() {
         let mut death = Death::begin(&mut m, b);
         while !death.step(&mut m) {}
         assert_eq!(m.arena().get(second).reserved(), 0);
-        m.unmap_waiting();
+        while m.unmap_waiting() {}
         assert!(m.kernel.maps.is_empty());
         assert_eq!(m.uses().free, 512 - 2, "the server's own pages are left");
     }

@@ -394,7 +394,7 @@ fn labels_and_ends() {
             }
             rig.condemn(rig.top);
             assert!(rig.known.is_empty() && rig.objects.live() == 0);
-            rig.m.unmap_waiting();
+            while rig.m.unmap_waiting() {}
             let uses = rig.m.uses();
             // The server's own account is left.
             assert_eq!(

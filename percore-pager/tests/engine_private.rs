@@ -124,7 +124,7 @@ impl Setting {
     fn all_gone(mut self) {
         self.objects.condemn(&mut self.m, self.factory);
         while self.objects.turn(&mut self.m) {}
-        self.m.unmap_waiting();
+        while self.m.unmap_waiting() {}
         let uses = self.m.uses();
         assert_eq!((uses.data, uses.kept, uses.meta), (0, 0, 1));
     }
@@ -183,7 +183,7 @@ fn fresh_memory_ends_with_its_last_region() {
         assert_eq!(s.objects.live(), live + u32::from(regions > 0));
     }
     while s.objects.turn(&mut s.m) {}
-    s.m.unmap_waiting();
+    while s.m.unmap_waiting() {}
     // Pages of region nodes may stay; those of the dataspace's memory do not.
     assert!(s.m.arena().get(s.account).committed() <= before + PAGE);
     s.all_gone();
@@ -210,7 +210,7 @@ fn errors_leave_nothing() {
     let gone = s.source(1, false);
     s.objects.condemn(&mut s.m, gone);
     while s.objects.turn(&mut s.m) {}
-    s.m.unmap_waiting();
+    while s.m.unmap_waiting() {}
     assert_eq!(s.attach(8, 1, 0, Some(gone)), Err(Errno::NoEnt));
     assert_eq!(state(&s), before);
     // No place: what was copied goes again.
@@ -232,6 +232,6 @@ fn errors_leave_nothing() {
     let live = s.objects.live();
     assert_eq!(s.attach(8, 60, 0, Some(source)), Err(Errno::NoMem));
     while s.objects.turn(&mut s.m) {}
-    s.m.unmap_waiting();
+    while s.m.unmap_waiting() {}
     assert_eq!((s.objects.live(), s.m.uses().data), (live, 60));
 }

@@ -65,7 +65,7 @@ fn two_mib_at_a_time_on_request() {
         println!("zeroed ahead: {ahead}, step {step}: {faults} faults for 8 MiB");
         assert_eq!(faults, 4);
         end(&mut m, object);
-        m.unmap_waiting();
+        while m.unmap_waiting() {}
         assert_eq!(m.arena().get(account).reserved(), 0);
     }
 }
@@ -167,7 +167,7 @@ fn frames_that_wait_are_given_up_when_they_must() {
     end(&mut m, object);
     assert!(m.uses().waiting >= 64 && m.kernel.unmaps == 0);
     slabs::close(&mut m, account);
-    m.unmap_waiting();
+    while m.unmap_waiting() {}
     assert!(m.uses().waiting == 0 && m.kernel.maps.is_empty());
     // Others need the memory.
     let account = slabs::open(&mut m, own, 200 * PAGE).expect("room");
@@ -199,7 +199,7 @@ fn frames_that_wait_are_given_up_when_they_must() {
     touch(&mut m, 2, copy, 5, flag::R).expect("memory");
     end(&mut m, object);
     end(&mut m, copy);
-    m.unmap_waiting();
+    while m.unmap_waiting() {}
     let seen: Vec<u64> = m.kernel.maps.keys().map(|(_, page)| *page).collect();
     assert_eq!(seen, [32, 33, 34, 35, 36, 37, 38, 39], "what was its own");
 }

@@ -202,7 +202,7 @@ mod tests {
             assert_eq!(second, Err(Errno::NoMem));
             let mut death = Death::begin(&mut m.pool, ds);
             while !death.step(&mut m.pool) {}
-            m.pool.unmap_waiting();
+            while m.pool.unmap_waiting() {}
             assert_eq!(m.pool.uses(), before);
         }
         let more = ds::create_contiguous(&mut m.pool, m.account, 5 << 30, align);

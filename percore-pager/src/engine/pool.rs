@@ -74,6 +74,9 @@ pub struct Pool<'a, P, K> {
     /// What the world outside is told.
     pub kernel: K,
     waiting: Waiting,
+    /// What must be unmapped before somebody gets an answer. Empty between two turns.
+    urgent: Waiting,
+    hurry: bool,
     recycle: Recycle,
     /// Frames that were zeroed ahead of need.
     ready: Ready,
@@ -102,6 +105,8 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             base,
             kernel,
             waiting: Waiting::new(),
+            urgent: Waiting::new(),
+            hurry: false,
             recycle: Recycle::new(),
             ready,
             ahead: None,
@@ -120,7 +125,7 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
 
     /// How many frames are what.
     pub fn uses(&self) -> Uses {
-        let waiting = self.waiting.frames() + self.recycle.frames();
+        let waiting = self.waiting.frames() + self.urgent.frames() + self.recycle.frames();
         let ready = u64::from(self.ready.frames());
         let ahead = self.ahead.map_or(0, |(_, class, _)| ORDERS[class].frames());
         let owned = u64::from(self.frames.owned_frames());
@@ -298,29 +303,60 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         let Some(run) = Run::new(start, frames) else {
             return;
         };
-        if !self.waiting.push(run, free) {
-            self.unmap_waiting();
-            let pushed = self.waiting.push(run, free);
-            debug_assert!(pushed, "there is room after a flush");
+        let list = match self.hurry {
+            true => &mut self.urgent,
+            false => &mut self.waiting,
+        };
+        if list.push(run, free) {
+            return;
         }
+        // Rare: who gives up much looks at `must_unmap` before.
+        while self.unmap_waiting() {
+            let list = match self.hurry {
+                true => &mut self.urgent,
+                false => &mut self.waiting,
+            };
+            if list.push(run, free) {
+                return;
+            }
+        }
+        debug_assert!(false, "there is no room where nothing waits");
     }
 
-    /// Unmaps what waits, by one or a few system calls, and frees it. `false` when nothing waits.
-    pub fn unmap_waiting(&mut self) -> bool {
-        if self.waiting.is_empty() {
-            return false;
+    /// Whether so much waits that a turn is to be spent on it before more is given up.
+    pub(super) fn must_unmap(&self) -> bool {
+        self.waiting.is_due()
+    }
+
+    /// Does something after which clients must not see what was taken from them, and has that unmapped
+    /// before it returns; what waited before waits on.
+    pub(super) fn unmapping<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.hurry = true;
+        let done = work(self);
+        self.hurry = false;
+        while !self.urgent.is_empty() {
+            self.unmap_waiting();
         }
+        done
+    }
+
+    /// Unmaps a system call's worth of what waits, and frees it. `false` when nothing waits.
+    pub fn unmap_waiting(&mut self) -> bool {
+        let list = match self.urgent.is_empty() {
+            true => &mut self.waiting,
+            false => &mut self.urgent,
+        };
         let frames = &mut self.frames;
-        let (calls, blocks) = self.waiting.flush(&mut self.kernel, |run| {
+        let blocks = list.flush(&mut self.kernel, |run| {
             let freed = match run.frames() {
                 1 => frames.free_one(run.start(), DATA),
                 _ => frames.free(run, DATA),
             };
             debug_assert!(freed.is_ok(), "a frame that was not taken came back");
         });
-        self.effects.unmap_calls += calls;
+        self.effects.unmap_calls += u64::from(blocks > 0);
         self.effects.unmapped += blocks;
-        true
+        blocks > 0
     }
 
     /// Takes the mappings of one frame away from everybody at once.

@@ -2,11 +2,24 @@
 //!
 //! They wait here until there are enough for one unmap system call, until somebody needs them, or
 //! until a caller must be sure (a client that cleared memory must read zeros). Neighbours are joined,
-//! so that what was a run of pages is unmapped as one flexpage again.
+//! so that what was a run of pages is unmapped as few flexpages again.
+//!
+//! # How much at a time
+//!
+//! The kernel takes some 400 instructions for each small page that it unmaps, and the thread serves
+//! nobody meanwhile. So a call is for at most [`PAGES`] pages. The exception is memory that was given up as
+//! one run of 2 MiB or more (a contiguous dataspace): what clients have of it are 2 MiB pages where
+//! addresses allow, and it goes by 2 MiB, one flush for 512 pages.
 
 use crate::frames::{FrameNo, PageOrder, Run};
 
 use super::kernel::{BATCH, Block, Kernel, Revoke};
+
+/// Pages of one call, unless it is one block of a long run.
+const PAGES: u64 = 64;
+
+/// Spans that can wait: a call's worth, and what one group of scattered pages adds before anybody looks.
+const SPANS: usize = 80;
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -14,14 +27,33 @@ struct Span {
     frames: u64,
     /// Whether the frames are free afterwards; if not, somebody else still uses them.
     free: bool,
+    /// Whether it was given up as one run of 2 MiB or more.
+    long: bool,
 }
 
 impl Span {
-    /// The block that it is, if it is one.
-    fn whole(&self) -> Option<Block> {
-        let order = largest_block(self.start, self.frames.max(1));
-        (u64::from(order.frames()) == self.frames).then_some(Block {
-            start: FrameNo(self.start),
+    /// Whether `next` lies just behind and can be one with it.
+    fn joins(&self, next: &Span) -> bool {
+        (self.free, self.long) == (next.free, next.long) && self.start + self.frames == next.start
+    }
+
+    /// Takes the largest aligned block off the end that one call may have; `None`, and nothing is taken, if it is
+    /// more than `room` frames.
+    fn pop(&mut self, room: u64) -> Option<Block> {
+        let most = match self.long {
+            true => u64::from(PageOrder::BLOCK.frames()),
+            false => PAGES,
+        };
+        let end = self.start + self.frames;
+        let order = end.trailing_zeros().min(self.frames.min(most).ilog2());
+        let order = PageOrder::new(order).unwrap_or(PageOrder::FRAME);
+        let frames = u64::from(order.frames());
+        if frames > room {
+            return None;
+        }
+        self.frames -= frames;
+        Some(Block {
+            start: FrameNo(end - frames),
             order,
         })
     }
@@ -31,163 +63,156 @@ const NOTHING: Span = Span {
     start: 0,
     frames: 0,
     free: false,
+    long: false,
 };
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Waiting {
-    spans: [Span; BATCH],
+    spans: [Span; SPANS],
     used: usize,
     frames: u64,
+    /// Whether the spans are in order and joined.
+    sorted: bool,
 }
 
 impl Waiting {
     pub(super) const fn new() -> Self {
         Waiting {
-            spans: [NOTHING; BATCH],
+            spans: [NOTHING; SPANS],
             used: 0,
             frames: 0,
+            sorted: true,
         }
     }
 
     /// Frames that will be free.
+    #[inline]
     pub(super) fn frames(&self) -> u64 {
         self.frames
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.used == 0
+    }
+
+    /// Whether a call's worth waits: who adds more flushes first.
+    pub(super) fn is_due(&self) -> bool {
+        self.used >= BATCH
     }
 
     /// Adds a run; `false` when there is no room: flush first.
     #[must_use = "the run was not taken when it is false"]
     pub(super) fn push(&mut self, run: Run, free: bool) -> bool {
-        let (start, frames) = (run.start().0, run.frames());
+        let new = Span {
+            start: run.start().0,
+            frames: run.frames(),
+            free,
+            long: run.frames() >= u64::from(PageOrder::BLOCK.frames()),
+        };
         let last = self.used.checked_sub(1).and_then(|n| self.spans.get_mut(n));
-        if let Some(last) = last.filter(|last| last.free == free) {
-            if last.start + last.frames == start {
-                last.frames += frames;
-                self.frames += if free { frames } else { 0 };
-                return true;
+        match last {
+            Some(last) if last.joins(&new) => last.frames += new.frames,
+            Some(last) if new.joins(last) => {
+                last.start = new.start;
+                last.frames += new.frames;
             }
-            if start + frames == last.start {
-                last.start = start;
-                last.frames += frames;
-                self.frames += if free { frames } else { 0 };
-                return true;
+            _ => {
+                let Some(slot) = self.spans.get_mut(self.used) else {
+                    return false;
+                };
+                *slot = new;
+                self.used += 1;
             }
         }
-        let Some(slot) = self.spans.get_mut(self.used) else {
-            return false;
-        };
-        *slot = Span {
-            start,
-            frames,
-            free,
-        };
-        self.used += 1;
-        self.frames += if free { frames } else { 0 };
+        self.sorted = self.used == 1;
+        self.frames += if free { new.frames } else { 0 };
         true
     }
 
-    /// Unmaps everything and tells `give` the runs that are free now. Gives the number of calls, and
-    /// of blocks in them.
-    pub(super) fn flush(
-        &mut self,
-        kernel: &mut impl Kernel,
-        mut give: impl FnMut(Run),
-    ) -> (u64, u64) {
-        let spans = self.spans.get_mut(..self.used).unwrap_or(&mut []);
-        let sent = match spans {
-            // The common case needs no batch.
-            [only] if only.whole().is_some() => {
-                let block = only.whole();
-                kernel.unmap(block.as_slice(), Revoke::All);
-                (1, 1)
+    /// Unmaps a call's worth and tells `give` the runs that are free now. Gives the number of flexpages, 0
+    /// when nothing waits.
+    pub(super) fn flush(&mut self, kernel: &mut impl Kernel, mut give: impl FnMut(Run)) -> u64 {
+        self.sort();
+        let mut batch = [Block {
+            start: FrameNo(0),
+            order: PageOrder::FRAME,
+        }; BATCH];
+        let mut done = [NOTHING; BATCH];
+        let (mut blocks, mut spans, mut pages, mut full) = (0, 0, 0, false);
+        while !full && pages < PAGES && blocks < BATCH {
+            let last = self.used.checked_sub(1);
+            let Some(span) = last.and_then(|n| self.spans.get_mut(n)) else {
+                break;
+            };
+            if span.long && blocks > 0 {
+                break;
             }
-            _ => Self::unmap_all(spans, kernel),
+            let end = span.start + span.frames;
+            while span.frames > 0 && pages < PAGES && blocks < BATCH {
+                // Rather a call that is not full than small pieces in all that follow.
+                let room = if blocks == 0 { u64::MAX } else { PAGES - pages };
+                let Some(block) = span.pop(room) else {
+                    full = true;
+                    break;
+                };
+                pages += u64::from(block.order.frames());
+                if let Some(slot) = batch.get_mut(blocks) {
+                    *slot = block;
+                }
+                blocks += 1;
+            }
+            let start = span.start + span.frames;
+            if start == end {
+                break;
+            }
+            if let Some(slot) = done.get_mut(spans).filter(|_| span.free) {
+                (slot.start, slot.frames) = (start, end - start);
+                self.frames -= end - start;
+                spans += 1;
+            }
+            if span.frames == 0 {
+                self.used -= 1;
+            }
+        }
+        let Some(batch) = batch.get(..blocks).filter(|batch| !batch.is_empty()) else {
+            return 0;
         };
-        for span in spans.iter().filter(|span| span.free) {
+        kernel.unmap(batch, Revoke::All);
+        for span in done.iter().take(spans) {
             if let Some(run) = Run::new(FrameNo(span.start), span.frames) {
                 give(run);
             }
         }
-        self.used = 0;
-        self.frames = 0;
-        sent
+        blocks as u64
     }
 
-    /// Unmaps spans, neighbours joined.
-    fn unmap_all(spans: &mut [Span], kernel: &mut impl Kernel) -> (u64, u64) {
-        spans.sort_unstable_by_key(|span| span.start);
-        let mut batch = Batch::new();
-        let mut joined = (0, 0);
-        for span in spans.iter() {
-            if joined.0 + joined.1 == span.start {
-                joined.1 += span.frames;
-            } else {
-                batch.add(joined, kernel);
-                joined = (span.start, span.frames);
-            }
+    /// Puts the spans in order and joins neighbours.
+    fn sort(&mut self) {
+        if self.sorted {
+            return;
         }
-        batch.add(joined, kernel);
-        batch.send(kernel);
-        batch.sent
-    }
-}
-
-/// Blocks of one system call.
-struct Batch {
-    blocks: [Block; BATCH],
-    used: usize,
-    /// Calls made, and blocks in them.
-    sent: (u64, u64),
-}
-
-impl Batch {
-    fn new() -> Self {
-        let none = Block {
-            start: FrameNo(0),
-            order: PageOrder::FRAME,
+        self.sorted = true;
+        let Some(spans) = self.spans.get_mut(..self.used) else {
+            return;
         };
-        Batch {
-            blocks: [none; BATCH],
-            used: 0,
-            sent: (0, 0),
-        }
-    }
-
-    /// Adds a run as the fewest aligned blocks.
-    fn add(&mut self, (mut start, mut frames): (u64, u64), kernel: &mut impl Kernel) {
-        while frames > 0 {
-            let order = largest_block(start, frames);
-            if self.used == BATCH {
-                self.send(kernel);
+        spans.sort_unstable_by_key(|span| span.start);
+        let mut kept = 0;
+        for n in 1..self.used {
+            let Some(span) = self.spans.get(n).copied() else {
+                break;
+            };
+            match self.spans.get_mut(kept) {
+                Some(before) if before.joins(&span) => before.frames += span.frames,
+                _ => {
+                    kept += 1;
+                    if let Some(slot) = self.spans.get_mut(kept) {
+                        *slot = span;
+                    }
+                }
             }
-            if let Some(slot) = self.blocks.get_mut(self.used) {
-                *slot = Block {
-                    start: FrameNo(start),
-                    order,
-                };
-            }
-            self.used += 1;
-            start += u64::from(order.frames());
-            frames -= u64::from(order.frames());
         }
+        self.used = (kept + 1).min(self.used);
     }
-
-    fn send(&mut self, kernel: &mut impl Kernel) {
-        if let Some(blocks) = self.blocks.get(..self.used).filter(|b| !b.is_empty()) {
-            kernel.unmap(blocks, Revoke::All);
-            self.sent.0 += 1;
-            self.sent.1 += blocks.len() as u64;
-        }
-        self.used = 0;
-    }
-}
-
-/// The largest aligned block at the start of a run that is not empty.
-fn largest_block(start: u64, frames: u64) -> PageOrder {
-    let order = start.trailing_zeros().min(frames.ilog2());
-    PageOrder::new(order).unwrap_or(PageOrder::MAX)
 }

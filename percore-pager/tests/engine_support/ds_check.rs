@@ -132,7 +132,7 @@ impl Rig {
             }
         }
         self.m.end_private(self.accounts[0].0);
-        self.m.unmap_waiting();
+        while self.m.unmap_waiting() {}
         let top = self.m.arena().get(self.accounts[0].0);
         assert_eq!(
             (top.reserved(), top.committed()),

@@ -48,6 +48,11 @@ impl Death {
 
     /// Does a turn's worth; `true` when nothing is left: the object is gone.
     pub fn step<P: Policy, K: Kernel>(&mut self, pool: &mut Pool<'_, P, K>) -> bool {
+        // Much waits already: a turn for that.
+        if pool.must_unmap() {
+            pool.unmap_waiting();
+            return false;
+        }
         let it = *pool.arena().get(self.ds);
         match it.kind() {
             Kind::OnDemand => {
@@ -65,7 +70,7 @@ impl Death {
 
     fn empty_some<P: Policy, K: Kernel>(&mut self, pool: &mut Pool<'_, P, K>) -> bool {
         let mut budget = TURN_PIECES;
-        while budget > 0 {
+        while budget > 0 && !pool.must_unmap() {
             match table::next_used(pool.arena(), self.ds, self.group, TURN_PIECES as u32) {
                 Found::Group(group, slot) => {
                     let pieces = page::drop_pages(pool, self.ds, slot, u16::MAX, false);

@@ -186,16 +186,14 @@ impl Work {
         &mut self,
         pool: &mut Pool<'_, P, K>,
     ) -> Result<Progress, Errno> {
-        let done = match self.kind {
-            What::Clear => self.clear_some(pool),
+        // What is taken away must not be seen any more when the client goes on.
+        match self.kind {
+            What::Clear => pool.unmapping(|pool| self.clear_some(pool)),
             What::Allocate { write } => self.allocate_some(pool, write),
-            What::Copy { source, from, down } => self.copy_some(pool, source, from, down),
-        };
-        if !matches!(self.kind, What::Allocate { .. }) {
-            // What was taken away must not be seen any more when the client goes on.
-            pool.unmap_waiting();
-        }
-        done?;
+            What::Copy { source, from, down } => {
+                pool.unmapping(|pool| self.copy_some(pool, source, from, down))
+            }
+        }?;
         Ok(if self.left == 0 {
             Progress::Done
         } else {
@@ -234,8 +232,9 @@ impl Work {
                     let first = page % GROUP;
                     let pages = (self.left >> PAGE_SHIFT).min(GROUP - first);
                     let mask = (((1u32 << pages) - 1) << first) as u16;
-                    let pieces = page::drop_pages(pool, self.ds, slot, mask, true);
-                    budget = budget.saturating_sub(pieces.max(1));
+                    // Not the pieces: each page is one for the kernel, which unmaps them in this turn.
+                    page::drop_pages(pool, self.ds, slot, mask, true);
+                    budget = budget.saturating_sub(pages);
                     self.advance(pages * PAGE_SIZE);
                 }
                 Found::Group(next, _) => self.skip_to(next),

@@ -10,19 +10,18 @@ use super::{DATA, Pool};
 const ZERO_STEP: u64 = 16;
 
 impl<P: Policy, K: Kernel> Pool<'_, P, K> {
-    /// A bounded piece of work for an idle thread: unmaps what waits, or zeroes up to 64 KiB
+    /// A bounded piece of work for an idle thread: unmaps a call's worth of what waits and zeroes up to 64 KiB
     /// ahead of need. `false` when there is nothing to do.
     pub fn idle(&mut self) -> bool {
-        if self.unmap_waiting() {
-            return true;
-        }
+        // Both in one piece: a client that ends much would otherwise find nothing zeroed.
+        let unmapped = self.unmap_waiting();
         let ahead = match self.ahead {
             Some(ahead) => Some(ahead),
             None if self.wants_zeroed() => self.begin_ahead(),
             None => None,
         };
         let Some((start, class, done)) = ahead else {
-            return false;
+            return unmapped;
         };
         let frames = u64::from(ORDERS[class].frames());
         let now = ZERO_STEP.min(frames - done);
