@@ -12,7 +12,9 @@
 //! a frame.
 
 use core::cell::Cell;
+use core::marker::PhantomData;
 use core::mem::size_of;
+use core::ptr::NonNull;
 
 use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeLink, intrusive_adapter};
 
@@ -62,7 +64,13 @@ impl<'a> KeyAdapter<'a> for ByLength<'_> {
 /// See the [module](self).
 pub struct Avl<'a> {
     window: Window,
-    nodes: &'a [Node],
+    /// The first of `count` places for nodes, of which the first `made` were written. The others are
+    /// written when they are needed: all of them at once would take a long turn.
+    first: NonNull<Node>,
+    count: u32,
+    made: u32,
+    memory: PhantomData<&'a mut [u64]>,
+    /// A node that was used before and is not now, one based; 0 for none.
     spare: u32,
     by_start: RBTree<ByStart<'a>>,
     by_length: RBTree<ByLength<'a>>,
@@ -99,27 +107,13 @@ impl<'a> Avl<'a> {
     pub fn new(window: Window, memory: Memory<'a>) -> Option<Self> {
         let count = Self::nodes(&window);
         let memory = memory.private.get_mut(..count * NODE_WORDS)?;
-        let first: *mut Node = memory.as_mut_ptr().cast();
-        for index in 0..count {
-            let last = index + 1 == count;
-            let node = Node {
-                by_start: RBTreeLink::new(),
-                by_length: RBTreeLink::new(),
-                start: Cell::new(0),
-                length: Cell::new(0),
-                spare: Cell::new(if last { 0 } else { index as u32 + 2 }),
-            };
-            // SAFETY: `memory` has room for `count` nodes (NODE_WORDS words each, and a node's
-            // size is a multiple of its alignment, which is at most a word's) and is ours alone.
-            unsafe { first.add(index).write(node) };
-        }
-        // SAFETY: all `count` nodes were written above; the exclusive borrow of the words is
-        // given up for the result's lifetime.
-        let nodes = unsafe { core::slice::from_raw_parts(first.cast_const(), count) };
         Some(Avl {
             window,
-            nodes,
-            spare: 1,
+            first: NonNull::new(memory.as_mut_ptr().cast())?,
+            count: count as u32,
+            made: 0,
+            memory: PhantomData,
+            spare: 0,
             by_start: RBTree::new(ByStart::new()),
             by_length: RBTree::new(ByLength::new()),
             runs: RunCounts::default(),
@@ -127,16 +121,48 @@ impl<'a> Avl<'a> {
         })
     }
 
+    /// A node that was written.
+    fn node(&self, index: u32) -> Option<&'a Node> {
+        // SAFETY: it was written, is in the memory, and is changed through its cells only from now on. The
+        // exclusive borrow of the words lasts for 'a.
+        (index < self.made).then(|| unsafe { self.first.add(index as usize).as_ref() })
+    }
+
+    /// A node that is in no tree; `None` when all are in use.
+    fn unused(&mut self) -> Option<&'a Node> {
+        let index = match self.spare.checked_sub(1) {
+            Some(index) => index,
+            None if self.made < self.count => {
+                let node = Node {
+                    by_start: RBTreeLink::new(),
+                    by_length: RBTreeLink::new(),
+                    start: Cell::new(0),
+                    length: Cell::new(0),
+                    spare: Cell::new(0),
+                };
+                // SAFETY: the memory has room for `count` nodes (NODE_WORDS words each, and a node's
+                // size is a multiple of its alignment, which is at most a word's) and is ours alone;
+                // nobody has a reference to a place that was not written yet.
+                unsafe { self.first.add(self.made as usize).write(node) };
+                self.made += 1;
+                self.made - 1
+            }
+            None => return None,
+        };
+        let node = self.node(index)?;
+        self.spare = node.spare.get();
+        Some(node)
+    }
+
     /// Puts a free run in that touches no other; does nothing with an empty one.
     fn insert(&mut self, span: Span) {
         if span.is_empty() {
             return;
         }
-        // Runs are apart, so there are never more than nodes, and the list has one left.
-        let Some(node) = self.nodes.get(self.spare.wrapping_sub(1) as usize) else {
+        // Runs are apart, so there are never more than nodes, and one is left.
+        let Some(node) = self.unused() else {
             return;
         };
-        self.spare = node.spare.get();
         node.start.set(span.start.0);
         node.length.set(span.frames());
         self.by_start.insert(node);
@@ -153,7 +179,7 @@ impl<'a> Avl<'a> {
             .find_mut(&(span.frames(), span.start.0))
             .remove();
         let index =
-            (core::ptr::from_ref(node).addr() - self.nodes.as_ptr().addr()) / size_of::<Node>();
+            (core::ptr::from_ref(node).addr() - self.first.addr().get()) / size_of::<Node>();
         node.spare.set(self.spare);
         self.spare = index as u32 + 1;
         self.runs.remove(span, self.skew);
@@ -294,17 +320,17 @@ unsafe impl Policy for Avl<'_> {
         let by_length = self.by_length.iter().count();
         let mut spare = 0;
         let mut at = self.spare;
-        while let Some(node) = self.nodes.get(at.wrapping_sub(1) as usize) {
+        while let Some(node) = self.node(at.wrapping_sub(1)) {
             spare += 1;
             at = node.spare.get();
-            if spare > self.nodes.len() {
+            if spare > self.made as usize {
                 return Err(Fault::Summary);
             }
         }
-        if by_length != number || number + spare != self.nodes.len() {
+        if by_length != number || number + spare != self.made as usize {
             return Err(Fault::Total(
                 number as u64,
-                (self.nodes.len() - spare) as u64,
+                (self.made as usize - spare) as u64,
             ));
         }
         for order in PageOrder::all() {

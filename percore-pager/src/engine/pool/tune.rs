@@ -230,16 +230,16 @@ impl<'a, P: Reshape<'a>, K: Kernel> Pool<'a, P, K> {
         self.meta -= run.frames();
     }
 
-    /// A run of the arena as book-keeping memory of a policy, zeroed where that must be.
-    fn memory_of(&mut self, run: Run, shared: usize) -> Option<Memory<'a>> {
+    /// A run of the arena as book-keeping memory of a policy.
+    fn memory_of(&self, run: Run, shared: usize) -> Option<Memory<'a>> {
         let page = PageIx(u32::try_from(run.start().0.checked_sub(self.base.0)?).ok()?);
         let words = (run.frames() << FrameNo::SHIFT >> 3) as usize;
         let rest = words.checked_sub(shared)?;
         let start = self.arena.page_address(page)?.cast::<u64>();
-        self.kernel.zero(run);
+        // Policies want nothing of what is in it, and their large tables would take long to clear.
         // SAFETY: the run was just taken and lies in the arena (`take_meta_run`), which stays mapped
         // and which is accessed only where pages were handed out: so these words are nobody else's
-        // until `step_switch` has them back. They are aligned, zeroed, and any bits are valid.
+        // until `step_switch` has them back. They are aligned, and any bits are valid.
         unsafe {
             Some(Memory {
                 shared: core::slice::from_raw_parts(start.as_ptr().cast::<AtomicU64>(), shared),

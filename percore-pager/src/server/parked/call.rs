@@ -36,10 +36,6 @@ pub(in crate::server) struct Shown {
 
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is no heap, and as many places as the shell wants"
-)]
 pub(in crate::server) enum Call {
     /// Clear or allocate.
     Work { target: Label, work: Work },
