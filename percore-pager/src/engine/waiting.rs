@@ -134,6 +134,18 @@ impl Waiting {
     /// Unmaps a call's worth and tells `give` the runs that are free now. Gives the number of flexpages, 0
     /// when nothing waits.
     pub(super) fn flush(&mut self, kernel: &mut impl Kernel, mut give: impl FnMut(Run)) -> u64 {
+        if let Some(block) = self.only_block() {
+            // The common case of one who waits for it needs no batch.
+            kernel.unmap(&[block], Revoke::All);
+            let free = self.frames > 0;
+            (self.used, self.frames) = (0, 0);
+            if let Some(run) = Run::new(block.start, block.order.frames().into())
+                && free
+            {
+                give(run);
+            }
+            return 1;
+        }
         self.sort();
         let mut batch = [Block {
             start: FrameNo(0),
@@ -186,6 +198,14 @@ impl Waiting {
             }
         }
         blocks as u64
+    }
+
+    /// All that waits, if it is one block that a call may have.
+    fn only_block(&self) -> Option<Block> {
+        let [span, ..] = &self.spans;
+        let mut rest = *span;
+        let block = (self.used == 1).then(|| rest.pop(u64::MAX))?;
+        block.filter(|_| rest.frames == 0)
     }
 
     /// Puts the spans in order and joins neighbours.

@@ -13,6 +13,9 @@ use super::page;
 use super::table::{self, Found};
 use super::work::TURN_PIECES;
 
+/// Pieces of a turn: with what goes with the last one of a group they take up to 500 instructions.
+const STEP: u64 = TURN_PIECES / 2;
+
 /// A dataspace that nobody can reach any more, on its way out.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "its memory is lost unless this is stepped to the end"]
@@ -69,7 +72,7 @@ impl Death {
     }
 
     fn empty_some<P: Policy, K: Kernel>(&mut self, pool: &mut Pool<'_, P, K>) -> bool {
-        let mut budget = TURN_PIECES;
+        let mut budget = STEP;
         while budget > 0 && !pool.must_unmap() {
             match table::next_used(pool.arena(), self.ds, self.group, TURN_PIECES as u32) {
                 Found::Group(group, slot) => {

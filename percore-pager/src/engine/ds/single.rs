@@ -71,7 +71,7 @@ pub(in crate::engine) fn clear<P: Policy, K: Kernel>(
     let Some(account) = it.account else {
         return false;
     };
-    if used >> n & 1 == 0 || last || !quota::is_open(arena, account) || !pool.can_return_one() {
+    if used >> n & 1 == 0 || last || !quota::is_open(arena, account) {
         return false;
     }
     let left = word & !(0x1_0001 << n);

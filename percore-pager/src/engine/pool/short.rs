@@ -63,12 +63,6 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
         Some(frame)
     }
 
-    /// Whether [`Pool::return_one`] may be called: nothing waits that would be unmapped with the frame.
-    #[inline(always)]
-    pub(in crate::engine) fn can_return_one(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     /// Gives up a frame that clients may have mapped, has it unmapped, and frees it: the same as
     /// [`Pool::give_up`] and [`Pool::unmap_waiting`].
     #[inline(always)]
