@@ -8,7 +8,7 @@ use l4_sys::{Errno, proto};
 use l4re_rs::varg::Arg;
 use machine::PAGE;
 use server_support::requests::{copy, ds, fill, peek, weak};
-use server_support::{Item, Outcome, Rig};
+use server_support::{Item, Outcome, Rig, Shape};
 
 #[test]
 fn map_rows() {
@@ -187,4 +187,37 @@ fn copies() {
         rig.drop_cap(cap);
     }
     rig.check_empty();
+}
+
+/// Long sequential use: from some MiB on each 2 MiB come as one flexpage, zeroed in turns before the answer, whether memory was
+/// zeroed ahead or not. A touch elsewhere ends it.
+#[test]
+fn long_sequential_use_brings_whole_blocks() {
+    let mut rig = Rig::shaped(Shape {
+        frames: 16384,
+        ..Shape::USUAL
+    });
+    let root = rig.root;
+    let ds = rig.dataspace(root, 16 << 20);
+    let (mut page, mut orders) = (0, vec![]);
+    while page < 3584 {
+        let reply = rig.map_page(ds, page, 7);
+        let (base, _, order, _) = reply.memory();
+        if order == 21 {
+            assert_eq!(base / PAGE % 512, 0);
+            orders.push(page);
+        }
+        let bytes = rig.bytes(&reply);
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        page = (page >> (order - 12) << (order - 12)) + (1 << (order - 12));
+    }
+    // The first 4 MiB are what shows that the use is sequential, and the rest is six blocks less one for that.
+    let whole: Vec<u64> = orders.into_iter().filter(|page| *page >= 1536).collect();
+    assert_eq!(whole, [1536, 2048, 2560, 3072]);
+    let parked = rig.core.counters().parked;
+    assert!(parked >= 4, "{parked}");
+    // The last block is not touched in order.
+    let reply = rig.map_page(ds, 4000, 7);
+    assert!(reply.memory().2 <= 16);
+    assert_eq!(rig.core.counters().parked, parked);
 }

@@ -5,6 +5,7 @@ use l4_sys::{Errno, PAGE_SHIFT, PAGE_SIZE};
 use crate::engine::arena::{Arena, Ref, Store};
 use crate::engine::kernel::Kernel;
 use crate::engine::pool::Pool;
+use crate::engine::quota::Reach;
 use crate::engine::rm::Range;
 use crate::frames::{FrameNo, PageOrder, Policy};
 
@@ -86,8 +87,8 @@ pub fn map<P: Policy, K: Kernel>(
     map_any(pool, ds, &ask)
 }
 
-/// What is to be done before [`map`] of a dataspace whose faults are to bring more than one turn may
-/// zero, by its account's [`Reach`](crate::engine::quota::Reach): step it until it is done or fails, serving
+/// What is to be done before [`map`] where a fault is to bring more than one turn may zero, by its account's
+/// [`Reach`] or because of long sequential use: step it until it is done or fails, serving
 /// others in between, and map then. `None`: map at once. To leave it out is no mistake: faults bring
 /// 64 KiB then.
 #[inline]
@@ -102,12 +103,15 @@ pub fn prefault<P: Policy, K: Kernel>(
     if ask.flags & (flag::W | flag::X) & !it.allowed(ask.writable) != 0 {
         return None;
     }
+    let page = offset >> PAGE_SHIFT;
     // Kinds without memory at first touch have the least that is usual, too.
-    if u32::from(it.reach.least()) <= GROUP_SHIFT || offset >= it.rounded_size() {
+    let order = match u32::from(it.reach.least()) {
+        _ if it.wants_block(page) && pool.may_keep(BLOCK_PAGES - GROUP) => PageOrder::BLOCK.get(),
+        least => least.min(PageOrder::BLOCK.get()),
+    };
+    if order <= GROUP_SHIFT || offset >= it.rounded_size() {
         return None;
     }
-    let order = u32::from(it.reach.least()).min(PageOrder::BLOCK.get());
-    let page = offset >> PAGE_SHIFT;
     let first = page >> order << order;
     let end = (first + (1 << order)).min(it.page_count());
     // The page itself must not be what there is no memory left for; a little is for the tables.
@@ -119,6 +123,26 @@ pub fn prefault<P: Policy, K: Kernel>(
         return None;
     }
     Some(Work::bring(ds, first, end, write))
+}
+
+/// Pages of a 2 MiB block.
+const BLOCK_PAGES: u64 = 1 << PageOrder::BLOCK.get();
+
+/// Pages that a client has touched in order before blocks are brought whole: so what is brought and not
+/// used is at most half of what is.
+const SURE: u64 = 2 * BLOCK_PAGES;
+
+impl Ds {
+    /// Whether sequential use has come to the start of a block, which is to be brought whole: as one flexpage it
+    /// costs the kernel one entry instead of 512.
+    fn wants_block(&self, page: u64) -> bool {
+        page.is_multiple_of(BLOCK_PAGES)
+            && page == self.next_page
+            && self.pages >= SURE
+            && self.grow + 1 >= super::pieces::BLOCK_FROM
+            && self.reach.most() == Reach::MAX
+            && page + BLOCK_PAGES <= self.page_count()
+    }
 }
 
 /// The frame of a page that is mapped alone, and how many frames were zeroed for it; `None` when it

@@ -21,7 +21,7 @@ const RUN: PageOrder = match PageOrder::new(GROUP_SHIFT) {
     None => PageOrder::FRAME,
 };
 /// From this order on, whole 2 MiB blocks are taken where they fit, zeroed or not.
-const BLOCK_FROM: u8 = 6;
+pub(super) const BLOCK_FROM: u8 = 6;
 /// The first touch of a dataspace with so many pages, if it is the first page's, zeroes a whole group.
 const LONG: u64 = 4 * GROUP;
 /// A full group that follows another has its word and, in the base, 16 frames more.
