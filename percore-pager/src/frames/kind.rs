@@ -5,7 +5,7 @@ use super::bitmap::Bitmap;
 use super::buddy::Buddy;
 use super::memory::{Memory, Need};
 use super::policies::Policies;
-use super::policy::{Policy, Want};
+use super::policy::{Policy, Want, pass_on};
 use super::slab::Slab;
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
@@ -76,6 +76,15 @@ impl<'a> OfKind<'a> {
             Kind::Slab => OfKind::Slab(Slab::new(window, memory)?),
         })
     }
+
+    /// The short forms are those of the default.
+    #[inline(always)]
+    fn short(&mut self) -> Option<&mut Bitmap<'a>> {
+        match self {
+            OfKind::Bitmap(policy) => Some(policy),
+            _ => None,
+        }
+    }
 }
 
 macro_rules! each {
@@ -91,103 +100,5 @@ macro_rules! each {
 
 // SAFETY: every method is passed on to a policy.
 unsafe impl Policy for OfKind<'_> {
-    fn policies(&self) -> Policies {
-        each!(self, policy => policy.policies())
-    }
-
-    fn window(&self) -> &Window {
-        each!(self, policy => policy.window())
-    }
-
-    #[inline]
-    fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
-        each!(self, policy => policy.take(order))
-    }
-
-    fn take_within(&mut self, order: PageOrder, within: Span) -> Option<FrameIx> {
-        each!(self, policy => policy.take_within(order, within))
-    }
-
-    fn take_at(&mut self, span: Span) -> bool {
-        each!(self, policy => policy.take_at(span))
-    }
-
-    fn give(&mut self, span: Span) -> bool {
-        each!(self, policy => policy.give(span))
-    }
-
-    #[inline]
-    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
-        each!(self, policy => policy.give_order(start, order))
-    }
-
-    fn take_one(&mut self) -> Option<FrameIx> {
-        each!(self, policy => policy.take_one())
-    }
-
-    fn give_one(&mut self, frame: FrameIx) -> bool {
-        each!(self, policy => policy.give_one(frame))
-    }
-
-    // The short forms are for the default; a branch among more than two is no short form.
-
-    #[inline(always)]
-    fn try_take_one(&mut self) -> Option<FrameIx> {
-        match self {
-            OfKind::Bitmap(policy) => policy.try_take_one(),
-            _ => None,
-        }
-    }
-
-    #[inline(always)]
-    fn try_take_four(&mut self) -> Option<FrameIx> {
-        match self {
-            OfKind::Bitmap(policy) => policy.try_take_four(),
-            _ => None,
-        }
-    }
-
-    #[inline(always)]
-    fn try_give_one(&mut self, frame: FrameIx) -> bool {
-        match self {
-            OfKind::Bitmap(policy) => policy.try_give_one(frame),
-            _ => false,
-        }
-    }
-
-    #[inline(always)]
-    fn try_take_block(&mut self) -> Option<FrameIx> {
-        match self {
-            OfKind::Bitmap(policy) => policy.try_take_block(),
-            _ => None,
-        }
-    }
-
-    #[inline(always)]
-    fn try_give_block(&mut self, start: FrameIx) -> bool {
-        match self {
-            OfKind::Bitmap(policy) => policy.try_give_block(start),
-            _ => false,
-        }
-    }
-
-    fn take_run(&mut self, want: &Want) -> Option<FrameIx> {
-        each!(self, policy => policy.take_run(want))
-    }
-
-    fn next_free(&self, from: FrameIx) -> Option<Span> {
-        each!(self, policy => policy.next_free(from))
-    }
-
-    fn free_runs(&self, order: PageOrder) -> u32 {
-        each!(self, policy => policy.free_runs(order))
-    }
-
-    fn settle(&mut self) -> bool {
-        each!(self, policy => policy.settle())
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        each!(self, policy => policy.check())
-    }
+    pass_on!(each);
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use super::kind::{Kind, OfKind};
 use super::layers::Layers;
 use super::memory::{Memory, Need};
-use super::policy::{Policy, Want};
+use super::policy::{Policy, Want, pass_on};
 use super::units::{FrameIx, PageOrder, Span};
 use super::validate::Fault;
 use super::window::Window;
@@ -112,7 +112,7 @@ impl<'a> Chosen<'a> {
 
     /// The short forms are those of one policy.
     #[inline(always)]
-    fn one(&mut self) -> Option<&mut OfKind<'a>> {
+    fn short(&mut self) -> Option<&mut OfKind<'a>> {
         match self {
             Chosen::One(policy) => Some(policy),
             Chosen::Two(_) => None,
@@ -131,87 +131,5 @@ macro_rules! each {
 
 // SAFETY: every method is passed on to a policy.
 unsafe impl Policy for Chosen<'_> {
-    fn policies(&self) -> Policies {
-        each!(self, policy => policy.policies())
-    }
-
-    fn window(&self) -> &Window {
-        each!(self, policy => policy.window())
-    }
-
-    #[inline]
-    fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
-        each!(self, policy => policy.take(order))
-    }
-
-    fn take_within(&mut self, order: PageOrder, within: Span) -> Option<FrameIx> {
-        each!(self, policy => policy.take_within(order, within))
-    }
-
-    fn take_at(&mut self, span: Span) -> bool {
-        each!(self, policy => policy.take_at(span))
-    }
-
-    fn give(&mut self, span: Span) -> bool {
-        each!(self, policy => policy.give(span))
-    }
-
-    #[inline]
-    fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
-        each!(self, policy => policy.give_order(start, order))
-    }
-
-    fn take_one(&mut self) -> Option<FrameIx> {
-        each!(self, policy => policy.take_one())
-    }
-
-    fn give_one(&mut self, frame: FrameIx) -> bool {
-        each!(self, policy => policy.give_one(frame))
-    }
-
-    #[inline(always)]
-    fn try_take_one(&mut self) -> Option<FrameIx> {
-        self.one()?.try_take_one()
-    }
-
-    #[inline(always)]
-    fn try_take_four(&mut self) -> Option<FrameIx> {
-        self.one()?.try_take_four()
-    }
-
-    #[inline(always)]
-    fn try_give_one(&mut self, frame: FrameIx) -> bool {
-        self.one().is_some_and(|policy| policy.try_give_one(frame))
-    }
-
-    #[inline(always)]
-    fn try_take_block(&mut self) -> Option<FrameIx> {
-        self.one()?.try_take_block()
-    }
-
-    #[inline(always)]
-    fn try_give_block(&mut self, start: FrameIx) -> bool {
-        self.one()
-            .is_some_and(|policy| policy.try_give_block(start))
-    }
-
-    fn take_run(&mut self, want: &Want) -> Option<FrameIx> {
-        each!(self, policy => policy.take_run(want))
-    }
-
-    fn next_free(&self, from: FrameIx) -> Option<Span> {
-        each!(self, policy => policy.next_free(from))
-    }
-
-    fn free_runs(&self, order: PageOrder) -> u32 {
-        each!(self, policy => policy.free_runs(order))
-    }
-
-    fn settle(&mut self) -> bool {
-        each!(self, policy => policy.settle())
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        each!(self, policy => policy.check())
-    }
+    pass_on!(each);
 }

@@ -159,3 +159,95 @@ pub(super) fn place(free: Span, want: &Want, skew: u32) -> Option<FrameIx> {
     let start = align_up(free.start, skew, want.align);
     (start.0 <= free.end.0 && free.end.0 - start.0 >= want.frames).then_some(start)
 }
+
+/// The methods of a policy that is one of several, for an `impl` of [`Policy`]. `$each` is a macro that calls a
+/// method on whichever it is; `self.short()` is the one that has short forms, if it is that: a branch among more
+/// than two is no short form.
+macro_rules! pass_on {
+    ($each:ident) => {
+        fn policies(&self) -> Policies {
+            $each!(self, policy => policy.policies())
+        }
+
+        fn window(&self) -> &Window {
+            $each!(self, policy => policy.window())
+        }
+
+        #[inline]
+        fn take(&mut self, order: PageOrder) -> Option<FrameIx> {
+            $each!(self, policy => policy.take(order))
+        }
+
+        fn take_within(&mut self, order: PageOrder, within: Span) -> Option<FrameIx> {
+            $each!(self, policy => policy.take_within(order, within))
+        }
+
+        fn take_at(&mut self, span: Span) -> bool {
+            $each!(self, policy => policy.take_at(span))
+        }
+
+        fn give(&mut self, span: Span) -> bool {
+            $each!(self, policy => policy.give(span))
+        }
+
+        #[inline]
+        fn give_order(&mut self, start: FrameIx, order: PageOrder) -> bool {
+            $each!(self, policy => policy.give_order(start, order))
+        }
+
+        fn take_one(&mut self) -> Option<FrameIx> {
+            $each!(self, policy => policy.take_one())
+        }
+
+        fn give_one(&mut self, frame: FrameIx) -> bool {
+            $each!(self, policy => policy.give_one(frame))
+        }
+
+        #[inline(always)]
+        fn try_take_one(&mut self) -> Option<FrameIx> {
+            self.short()?.try_take_one()
+        }
+
+        #[inline(always)]
+        fn try_take_four(&mut self) -> Option<FrameIx> {
+            self.short()?.try_take_four()
+        }
+
+        #[inline(always)]
+        fn try_give_one(&mut self, frame: FrameIx) -> bool {
+            self.short().is_some_and(|policy| policy.try_give_one(frame))
+        }
+
+        #[inline(always)]
+        fn try_take_block(&mut self) -> Option<FrameIx> {
+            self.short()?.try_take_block()
+        }
+
+        #[inline(always)]
+        fn try_give_block(&mut self, start: FrameIx) -> bool {
+            self.short()
+                .is_some_and(|policy| policy.try_give_block(start))
+        }
+
+        fn take_run(&mut self, want: &Want) -> Option<FrameIx> {
+            $each!(self, policy => policy.take_run(want))
+        }
+
+        fn next_free(&self, from: FrameIx) -> Option<Span> {
+            $each!(self, policy => policy.next_free(from))
+        }
+
+        fn free_runs(&self, order: PageOrder) -> u32 {
+            $each!(self, policy => policy.free_runs(order))
+        }
+
+        fn settle(&mut self) -> bool {
+            $each!(self, policy => policy.settle())
+        }
+
+        fn check(&self) -> Result<(), Fault> {
+            $each!(self, policy => policy.check())
+        }
+    };
+}
+pub(super) use pass_on;
