@@ -139,3 +139,25 @@ fn a_lost_answer_ends_nothing_of_others() {
     });
     assert_eq!(first, None, "the dataspace of that round is gone");
 }
+
+/// A capability comes with the message right after one that was answered by a short way with an unmap: the
+/// receive buffers are there.
+#[test]
+fn capabilities_are_received_after_a_short_way() {
+    let said = boot(|| {
+        start_server();
+        let mem = factory(0, 0);
+        let (from, to) = (dataspace(mem, 2), dataspace(mem, 3));
+        let mut said = Vec::new();
+        for _ in 0..4 {
+            show(from);
+            // SAFETY: simulated memory, in which Rust has nothing.
+            unsafe {
+                said.push(from.clear(0, 4096));
+                said.push(to.copy_in(0, from, 0, 4096));
+            }
+        }
+        said
+    });
+    assert!(said.iter().all(Result::is_ok), "{said:?}");
+}

@@ -154,6 +154,8 @@ impl Kernel for Effects {
             done.is_ok(),
             "unmapping the task's own memory cannot be refused"
         );
+        // The call took the receive buffers away, and after a short way the thread waits without a look at them.
+        self.prepare(UtcbRef::current());
     }
 
     #[inline]
