@@ -47,7 +47,7 @@ pub struct Aim {
 /// # Errors
 ///
 /// As [`page_fault`].
-#[inline]
+#[inline(always)]
 pub fn aim<P: Policy, K: Kernel>(
     objects: &Objects<'_>,
     pool: &mut Pool<'_, P, K>,
@@ -76,6 +76,7 @@ pub fn page_in<P: Policy, K: Kernel>(
     show(pool, aim).map_err(|_| Errno::AddrNotAvail)
 }
 
+#[inline(always)]
 fn aim_at(objects: &Objects<'_>, hit: Hit) -> Option<Aim> {
     let label = Label::from(hit.backing);
     let Some(Object::Dataspace(object)) = objects.look(label) else {
@@ -101,7 +102,7 @@ fn aim_at(objects: &Objects<'_>, hit: Hit) -> Option<Aim> {
 /// # Errors
 ///
 /// Those of [`ds::map`].
-#[inline]
+#[inline(always)]
 pub fn show<P: Policy, K: Kernel>(pool: &mut Pool<'_, P, K>, aim: Aim) -> Result<Mapped, Errno> {
     let mapped = ds::map(pool, aim.object, aim.ask)?;
     Ok(Mapped {
