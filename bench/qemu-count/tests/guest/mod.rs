@@ -22,6 +22,9 @@ global_asm!(
     .balign 4096
     .set BASE, 0x100000
     .set HIGH, 0xffffffff80000000
+    # The functions below may be compiled into other object files than this.
+    .globl guest_start, guest_pf, guest_apart, guest_apart_end, guest_beta, guest_beta_apart
+    .globl guest_beta_end, guest_gamma, guest_gamma_end, guest_delta, guest_delta_end, guest_end
 guest_start:
     .code32
 header:
