@@ -85,10 +85,10 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn traces(kind: Kind, cases: u32) {
+fn traces(kind: Kind, turns: bool, cases: u32) {
     runner(cases)
         .run(&proptest::collection::vec(op(), 1..100), |ops| {
-            let mut rig = Rig::new(kind);
+            let mut rig = Rig::new(kind, turns);
             rig.check();
             for op in ops {
                 rig.step(op);
@@ -102,10 +102,16 @@ fn traces(kind: Kind, cases: u32) {
 
 #[test]
 fn contents_frames_and_quota_on_bitmap() {
-    traces(Kind::Bitmap, 60);
+    traces(Kind::Bitmap, false, 60);
 }
 
 #[test]
 fn contents_frames_and_quota_on_buddy() {
-    traces(Kind::Buddy, 60);
+    traces(Kind::Buddy, false, 60);
+}
+
+/// The same in bounded turns: every answer is the same in the end.
+#[test]
+fn contents_frames_and_quota_in_turns() {
+    traces(Kind::Bitmap, true, 60);
 }

@@ -13,7 +13,7 @@
 //! So "no frame reaches a new owner while it is mapped" has one place: only
 //! [`Pool::unmap_waiting`] gives a frame back that was ever used.
 
-use crate::frames::{FrameNo, Frames, OwnerTag, PageOrder, Policy, Request, Run};
+use crate::frames::{FrameNo, Frames, OwnerTag, PageOrder, Policy, Run};
 
 use super::arena::{Arena, PageIx, Ref, Store};
 use super::ds::Ds;
@@ -26,9 +26,14 @@ use super::waiting::Waiting;
 
 mod again;
 mod ahead;
+mod long;
+mod relief;
 mod short;
 mod tune;
 
+use relief::Budget;
+pub(super) use relief::PIECE;
+pub use relief::TURN_PIECES;
 pub(super) use short::AtHand;
 pub use tune::{Effects, Refused, Switching, Tuning};
 
@@ -84,8 +89,10 @@ pub struct Pool<'a, P, K> {
     ahead: Option<(FrameNo, usize, u64)>,
     meta: u64,
     kept: u64,
-    /// Dataspaces with kept frames.
+    /// One of the dataspaces with kept frames, which are a ring: the one that gives back next.
     pub(super) keepers: Option<Ref<Ds>>,
+    budget: Budget,
+    short: bool,
     /// Settings that clients may change.
     pub tuning: Tuning,
     /// What was done so far.
@@ -113,6 +120,8 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             meta: 0,
             kept: 0,
             keepers: None,
+            budget: Budget::Unbounded,
+            short: false,
             tuning: Tuning::DEFAULT,
             effects: Effects::default(),
         })
@@ -215,67 +224,6 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         Ok((frame, false))
     }
 
-    /// `frames` consecutive frames, 1 to 2^18, the first aligned to `align`.
-    pub(super) fn take_run(&mut self, frames: u32, align: PageOrder) -> Result<Run, NoMemory> {
-        let request = Request::frames(DATA, frames).aligned(align);
-        loop {
-            // The reserve is for single faults; frames that are kept may have to be given back first.
-            let got = match self.leaves_reserve(u64::from(frames)) {
-                true => self.frames.alloc(&request).ok(),
-                false => None,
-            };
-            match got {
-                Some(grant) => {
-                    self.effects.pieces += 1;
-                    return Ok(grant.run);
-                }
-                None if self.relieve() => {}
-                None => return Err(NoMemory),
-            }
-        }
-    }
-
-    /// More than 2^18 consecutive frames, the first at a boundary of 1 GiB. Takes a few steps for each
-    /// GiB of the window, twice.
-    pub(super) fn take_long(&mut self, frames: u64) -> Result<Run, NoMemory> {
-        for try_again in [true, false] {
-            if self.leaves_reserve(frames)
-                && let Some(run) = self.find_long(frames)
-            {
-                self.effects.pieces += 1;
-                return Ok(run);
-            }
-            // What dataspaces keep stays: giving all of it back would take too long.
-            if !try_again || !self.relieve_simply() {
-                break;
-            }
-            while self.relieve_simply() {}
-        }
-        Err(NoMemory)
-    }
-
-    fn find_long(&mut self, frames: u64) -> Option<Run> {
-        let unit = u64::from(PageOrder::MAX.frames());
-        let all = self.frames.window().run(self.frames.window().span())?;
-        let mut start = all.start().0.next_multiple_of(unit);
-        let mut got = 0;
-        while start + frames <= all.end().0 {
-            let part = Run::new(FrameNo(start + got), unit.min(frames - got))?;
-            if self.frames.alloc_at(part, DATA).is_ok() {
-                got += part.frames();
-                if got == frames {
-                    return Run::new(FrameNo(start), frames);
-                }
-                continue;
-            }
-            // Not before the part that is taken.
-            self.give_unseen(FrameNo(start), got);
-            start += got + unit;
-            got = 0;
-        }
-        None
-    }
-
     /// Gives back frames that no client has seen.
     pub(super) fn give_unseen(&mut self, start: FrameNo, frames: u64) {
         if let Some(run) = Run::new(start, frames) {
@@ -311,7 +259,7 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
             return;
         }
         // Rare: who gives up much looks at `must_unmap` before.
-        while self.unmap_waiting() {
+        while self.flush(u64::MAX).is_some() {
             let list = match self.hurry {
                 true => &mut self.urgent,
                 false => &mut self.waiting,
@@ -334,29 +282,34 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         self.hurry = true;
         let done = work(self);
         self.hurry = false;
-        while !self.urgent.is_empty() {
-            self.unmap_waiting();
-        }
+        while !self.urgent.is_empty() && self.flush(u64::MAX).is_some() {}
         done
     }
 
     /// Unmaps a system call's worth of what waits, and frees it. `false` when nothing waits.
     pub fn unmap_waiting(&mut self) -> bool {
+        self.await_orphans();
+        self.flush(u64::MAX).is_some()
+    }
+
+    /// The same for about `most` pages. Gives the numbers of flexpages and of pages.
+    fn flush(&mut self, most: u64) -> Option<(u64, u64)> {
         let list = match self.urgent.is_empty() {
             true => &mut self.waiting,
             false => &mut self.urgent,
         };
         let frames = &mut self.frames;
-        let blocks = list.flush(&mut self.kernel, |run| {
+        let done = list.flush(&mut self.kernel, most, |run| {
             let freed = match run.frames() {
                 1 => frames.free_one(run.start(), DATA),
                 _ => frames.free(run, DATA),
             };
             debug_assert!(freed.is_ok(), "a frame that was not taken came back");
         });
-        self.effects.unmap_calls += u64::from(blocks > 0);
+        let (blocks, _) = done?;
+        self.effects.unmap_calls += 1;
         self.effects.unmapped += blocks;
-        blocks > 0
+        done
     }
 
     /// Takes the mappings of one frame away from everybody at once.
@@ -368,19 +321,6 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
         self.kernel.unmap(&[block], Revoke::All);
         self.effects.unmap_calls += 1;
         self.effects.unmapped += 1;
-    }
-
-    /// Makes some memory free; `false` when nothing more can be done.
-    pub(super) fn relieve(&mut self) -> bool {
-        self.relieve_simply() || super::ds::give_back_kept(self)
-    }
-
-    /// The same without touching dataspaces.
-    fn relieve_simply(&mut self) -> bool {
-        self.unmap_waiting() || self.stop_zeroing() || self.drop_ready() || {
-            let some = self.end_waiting_for(None);
-            some && self.unmap_waiting()
-        }
     }
 }
 
@@ -394,12 +334,13 @@ impl<P: Policy, K: Kernel> Store for Pool<'_, P, K> {
     }
 
     fn take_page(&mut self) -> Option<PageIx> {
-        loop {
-            let page = self.page_at_hand();
-            // Not from kept frames: what gives them back may be at work on a table.
-            if page.is_some() || !self.relieve_simply() {
-                return page;
-            }
+        let page = self.page_at_hand();
+        // What is kept may be given back meanwhile: whoever makes a node of a dataspace's table reads
+        // the words of its groups after that.
+        if page.is_some() {
+            page
+        } else {
+            self.relieved(Self::page_at_hand)
         }
     }
 
@@ -409,7 +350,8 @@ impl<P: Policy, K: Kernel> Store for Pool<'_, P, K> {
         debug_assert!(freed.is_ok(), "a page that was not taken came back");
         self.meta -= 1;
     }
+
     fn account_closes(&mut self, account: Ref<Account>) {
-        self.end_waiting_for(Some(account));
+        self.end_waiting_for(account);
     }
 }

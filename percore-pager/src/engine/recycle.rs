@@ -2,7 +2,8 @@
 //!
 //! They wait for the same account's next dataspace. Its client may still have them mapped where they
 //! were, so they go to nobody else before they are unmapped; see `docs/memory-engine.md`. There is room
-//! for a few runs; the oldest go first.
+//! for a few runs; the oldest go first. A run that nobody may have again is an *orphan*: it is here until there is room
+//! for it among what waits to be unmapped.
 
 use crate::frames::{FrameNo, PageOrder, Run};
 
@@ -14,6 +15,7 @@ const SPANS: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
+    /// `None`: an orphan.
     account: Option<Ref<Account>>,
     start: u32,
     frames: u32,
@@ -32,6 +34,7 @@ pub(super) struct Recycle {
     spans: [Span; SPANS],
     used: usize,
     frames: u64,
+    orphans: usize,
 }
 
 impl Recycle {
@@ -40,6 +43,7 @@ impl Recycle {
             spans: [NOTHING; SPANS],
             used: 0,
             frames: 0,
+            orphans: 0,
         }
     }
 
@@ -84,6 +88,7 @@ impl Recycle {
         self.spans.copy_within(at + 1..self.used, at);
         self.used -= 1;
         self.frames -= u64::from(span.frames);
+        self.orphans -= usize::from(span.account.is_none());
         Run::new(FrameNo(span.start.into()), span.frames.into())
     }
 
@@ -126,12 +131,34 @@ impl Recycle {
         None
     }
 
-    /// Takes out a run: of `account`, or of anybody.
-    pub(super) fn drain(&mut self, account: Option<Ref<Account>>) -> Option<Run> {
+    /// Makes the runs of an account orphans.
+    pub(super) fn disown(&mut self, account: Ref<Account>) {
+        self.disown_where(|span| span.account == Some(account));
+    }
+
+    /// Makes all runs orphans.
+    pub(super) fn disown_all(&mut self) {
+        self.disown_where(|_| true);
+    }
+
+    fn disown_where(&mut self, which: impl Fn(&Span) -> bool) {
+        for span in self.spans.iter_mut().take(self.used) {
+            if which(span) {
+                span.account = None;
+            }
+        }
+        let spans = self.spans.iter().take(self.used);
+        self.orphans = spans.filter(|span| span.account.is_none()).count();
+    }
+
+    pub(super) fn has_orphans(&self) -> bool {
+        self.orphans > 0
+    }
+
+    /// Takes out an orphan.
+    pub(super) fn drain(&mut self) -> Option<Run> {
         let spans = self.spans.get(..self.used)?;
-        let at = spans
-            .iter()
-            .position(|span| account.is_none() || span.account == account)?;
+        let at = spans.iter().position(|span| span.account.is_none())?;
         self.remove(at)
     }
 }
@@ -156,12 +183,16 @@ mod tests {
         assert_eq!((bin.used, bin.frames()), (2, 13));
         assert_eq!(bin.take(account(1), order(3)), Some(FrameNo(104)));
         assert_eq!(bin.take(account(1), order(2)), Some(FrameNo(100)));
-        assert_eq!(bin.drain(Some(account(1))), None);
+        assert_eq!(bin.used, 1, "only the other account's is left");
         for n in 0..SPANS as u64 - 1 {
             assert_eq!(bin.push(account(3), run(1000 + 2 * n, 1)), None);
         }
         assert_eq!(bin.push(account(3), run(5000, 1)), Some(run(128, 1)));
-        while bin.drain(None).is_some() {}
-        assert_eq!((bin.used, bin.frames()), (0, 0));
+        bin.disown(account(2));
+        assert!(!bin.has_orphans());
+        bin.disown_all();
+        assert_eq!(bin.take(account(3), order(0)), None, "orphans are nobody's");
+        while bin.drain().is_some() {}
+        assert_eq!((bin.used, bin.frames(), bin.orphans), (0, 0, 0));
     }
 }

@@ -97,6 +97,11 @@ impl Waiting {
         self.used == 0
     }
 
+    /// Whether another run can be added without a flush.
+    pub(super) fn has_room(&self) -> bool {
+        self.used < SPANS
+    }
+
     /// Whether a call's worth waits: who adds more flushes first.
     pub(super) fn is_due(&self) -> bool {
         self.used >= BATCH
@@ -131,10 +136,16 @@ impl Waiting {
         true
     }
 
-    /// Unmaps a call's worth and tells `give` the runs that are free now. Gives the number of flexpages, 0
-    /// when nothing waits.
-    pub(super) fn flush(&mut self, kernel: &mut impl Kernel, mut give: impl FnMut(Run)) -> u64 {
-        if let Some(block) = self.only_block() {
+    /// Unmaps a call's worth, of about `most` pages if that is less, and tells `give` the runs that are free
+    /// now. Gives the numbers of flexpages and of pages; `None` when nothing waits, or nothing that may be so little.
+    pub(super) fn flush(
+        &mut self,
+        kernel: &mut impl Kernel,
+        most: u64,
+        mut give: impl FnMut(Run),
+    ) -> Option<(u64, u64)> {
+        let most = most.min(PAGES);
+        if let Some(block) = self.only_block(most) {
             // The common case of one who waits for it needs no batch.
             kernel.unmap(&[block], Revoke::All);
             let free = self.frames > 0;
@@ -144,7 +155,7 @@ impl Waiting {
             {
                 give(run);
             }
-            return 1;
+            return Some((1, block.order.frames().into()));
         }
         self.sort();
         let mut batch = [Block {
@@ -153,18 +164,19 @@ impl Waiting {
         }; BATCH];
         let mut done = [NOTHING; BATCH];
         let (mut blocks, mut spans, mut pages, mut full) = (0, 0, 0, false);
-        while !full && pages < PAGES && blocks < BATCH {
+        while !full && pages < most && blocks < BATCH {
             let last = self.used.checked_sub(1);
             let Some(span) = last.and_then(|n| self.spans.get_mut(n)) else {
                 break;
             };
-            if span.long && blocks > 0 {
+            // A block of a long run is a call of its own.
+            if span.long && (blocks > 0 || most < PAGES) {
                 break;
             }
             let end = span.start + span.frames;
-            while span.frames > 0 && pages < PAGES && blocks < BATCH {
+            while span.frames > 0 && pages < most && blocks < BATCH {
                 // Rather a call that is not full than small pieces in all that follow.
-                let room = if blocks == 0 { u64::MAX } else { PAGES - pages };
+                let room = if blocks == 0 { u64::MAX } else { most - pages };
                 let Some(block) = span.pop(room) else {
                     full = true;
                     break;
@@ -188,23 +200,22 @@ impl Waiting {
                 self.used -= 1;
             }
         }
-        let Some(batch) = batch.get(..blocks).filter(|batch| !batch.is_empty()) else {
-            return 0;
-        };
+        let batch = batch.get(..blocks).filter(|batch| !batch.is_empty())?;
         kernel.unmap(batch, Revoke::All);
         for span in done.iter().take(spans) {
             if let Some(run) = Run::new(FrameNo(span.start), span.frames) {
                 give(run);
             }
         }
-        blocks as u64
+        Some((blocks as u64, pages))
     }
 
-    /// All that waits, if it is one block that a call may have.
-    fn only_block(&self) -> Option<Block> {
+    /// All that waits, if it is one block that a call for `most` pages may have.
+    fn only_block(&self, most: u64) -> Option<Block> {
         let [span, ..] = &self.spans;
         let mut rest = *span;
-        let block = (self.used == 1).then(|| rest.pop(u64::MAX))?;
+        let may = self.used == 1 && (most == PAGES || !span.long);
+        let block = may.then(|| rest.pop(u64::MAX))?;
         block.filter(|_| rest.frames == 0)
     }
 

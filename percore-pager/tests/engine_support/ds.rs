@@ -42,10 +42,12 @@ pub struct Rig {
     ghosts: BTreeMap<u64, usize>,
     next: u64,
     whole: u64,
+    /// Calls are turns: see `Pool::begin_turn`.
+    turns: bool,
 }
 
 impl Rig {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind, turns: bool) -> Self {
         let mut m = machine(FRAMES, kind);
         let (own, account) = accounts(&mut m, FRAMES * PAGE);
         let uses = m.uses();
@@ -58,7 +60,36 @@ impl Rig {
             deaths: vec![],
             ghosts: BTreeMap::new(),
             next: 1,
+            turns,
         }
+    }
+
+    /// A call, in turns as long as memory can be made free for it.
+    fn in_turns<T>(
+        &mut self,
+        mut call: impl FnMut(&mut Self) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        for turn in 0.. {
+            if self.turns {
+                self.m.begin_turn();
+            }
+            let before = self.m.uses();
+            let unmaps = self.m.kernel.unmaps;
+            let got = call(self);
+            let now = self.m.uses();
+            if self.turns {
+                // What the request itself handles comes to what is given back.
+                let handled = before.kept.saturating_sub(now.kept)
+                    + before.waiting.saturating_sub(now.waiting);
+                assert!(handled <= 3 * 64, "{handled} frames in a turn");
+                assert!(self.m.kernel.unmaps - unmaps <= 8 + 64 + 3);
+            }
+            if got.is_ok() || !self.turns || !self.m.is_short() {
+                return got;
+            }
+            assert!(turn < 400, "it ends");
+        }
+        unreachable!()
     }
 
     fn pick(&self, which: u8) -> Option<usize> {
@@ -98,7 +129,7 @@ impl Rig {
         for turn in 0.. {
             assert!(turn < 4000, "it ends");
             self.m.kernel.work = 0;
-            let progress = work.step(&mut self.m);
+            let progress = self.in_turns(|rig| work.step(&mut rig.m));
             // A page that is made and then copied to counts twice.
             assert!(
                 self.m.kernel.work <= 2 * (64 << 10),
@@ -116,7 +147,8 @@ impl Rig {
         let object = &self.objects[n];
         let it = *self.m.arena().get(object.at);
         let before = self.m.uses();
-        let got = ds::map(&mut self.m, object.at, ask);
+        let got = self.in_turns(|rig| ds::map(&mut rig.m, rig.objects[n].at, ask));
+        let object = &self.objects[n];
         let allowed = if ask.writable {
             it.info(true)
         } else {
@@ -208,7 +240,9 @@ impl Rig {
         match op {
             Op::OnDemand { account, size } => {
                 let account = self.open_account(account);
-                if let Ok(at) = ds::create_on_demand(&mut self.m, self.accounts[account].0, size) {
+                let limit = self.accounts[account].0;
+                let made = self.in_turns(|rig| ds::create_on_demand(&mut rig.m, limit, size));
+                if let Ok(at) = made {
                     self.add(at, account, size, PAGE, None);
                 }
             }
@@ -220,7 +254,9 @@ impl Rig {
                 let account = self.open_account(account);
                 let align = ContiguousAlign::new(align.into(), false).expect("small");
                 let limit = self.accounts[account].0;
-                if let Ok(at) = ds::create_contiguous(&mut self.m, limit, size, align) {
+                let made =
+                    self.in_turns(|rig| ds::create_contiguous(&mut rig.m, limit, size, align));
+                if let Ok(at) = made {
                     while !ds::zero_some(&mut self.m, at) {}
                     let unit = self.m.arena().get(at).rounded_size() / PAGE;
                     let align = if unit * PAGE >= size.next_multiple_of(PAGE) {

@@ -131,6 +131,10 @@ pub fn create_contiguous_but<P: Policy, K: Kernel>(
             pool.arena_mut().get_mut(object).root = run.start().0;
             return Ok(object);
         }
+        if pool.is_short() {
+            // There will be more in a later turn.
+            break;
+        }
         units = if units.is_power_of_two() {
             units / 2
         } else {
@@ -151,11 +155,7 @@ fn take_charged<P: Policy, K: Kernel>(
     if !quota::charge(pool.arena_mut(), account, bytes) {
         return Err(NoMemory);
     }
-    let run = match u32::try_from(frames) {
-        Ok(some) if some <= PageOrder::MAX.frames() => pool.take_run(some, order),
-        // A boundary of 1 GiB is aligned enough.
-        _ => pool.take_long(frames),
-    };
+    let run = pool.take_run(frames, order);
     if run.is_err() {
         slabs::settle(pool, account, bytes);
     }

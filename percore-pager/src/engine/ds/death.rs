@@ -11,7 +11,7 @@ use crate::frames::{FrameNo, Policy};
 use super::object::{Ds, Kind};
 use super::page;
 use super::table::{self, Found};
-use super::work::TURN_PIECES;
+use super::work::{TURN_PIECES, TURN_WORDS};
 
 /// Pieces of a turn: with what goes with the last one of a group they take up to 500 instructions.
 const STEP: u64 = TURN_PIECES / 2;
@@ -72,9 +72,9 @@ impl Death {
     }
 
     fn empty_some<P: Policy, K: Kernel>(&mut self, pool: &mut Pool<'_, P, K>) -> bool {
-        let mut budget = STEP;
+        let (mut budget, mut words) = (STEP, TURN_WORDS);
         while budget > 0 && !pool.must_unmap() {
-            match table::next_used(pool.arena(), self.ds, self.group, TURN_PIECES as u32) {
+            match table::next_used(pool.arena(), self.ds, self.group, &mut words) {
                 Found::Group(group, slot) => {
                     let pieces = page::drop_pages(pool, self.ds, slot, u16::MAX, false);
                     budget = budget.saturating_sub(pieces.max(1));
@@ -85,7 +85,12 @@ impl Death {
                     return false;
                 }
                 Found::End => {
-                    if !table::free_node(pool, self.ds, &mut self.node) {
+                    // Not to be found out again.
+                    self.group = u64::MAX;
+                    if words == 0 {
+                        return false;
+                    }
+                    if !table::free_node(pool, self.ds, &mut self.node, &mut words) {
                         return true;
                     }
                     budget -= 1;

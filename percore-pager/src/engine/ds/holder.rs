@@ -19,9 +19,15 @@ pub enum Holds {
     No,
 }
 
-/// Looks for `frame` among the memory that clients of the dataspace can see, in `steps` groups from `cursor`
-/// on, which is 0 at first.
-pub fn holds(arena: &Arena, ds: Ref<Ds>, frame: FrameNo, cursor: &mut u64, steps: u32) -> Holds {
+/// Looks for `frame` among the memory that clients of the dataspace can see, from `cursor` on, which is 0 at
+/// first. Looks at about `words` words of its table.
+pub fn holds(
+    arena: &Arena,
+    ds: Ref<Ds>,
+    frame: FrameNo,
+    cursor: &mut u64,
+    mut words: u32,
+) -> Holds {
     let it = arena.get(ds);
     if it.kind() != Kind::OnDemand {
         let page = frame.0.wrapping_sub(it.root);
@@ -31,8 +37,8 @@ pub fn holds(arena: &Arena, ds: Ref<Ds>, frame: FrameNo, cursor: &mut u64, steps
             Holds::No
         };
     }
-    for _ in 0..steps {
-        let (group, slot) = match table::next_used(arena, ds, *cursor, steps) {
+    loop {
+        let (group, slot) = match table::next_used(arena, ds, *cursor, &mut words) {
             Found::Group(group, slot) => (group, slot),
             Found::GoOn(group) => {
                 *cursor = group;
@@ -51,6 +57,7 @@ pub fn holds(arena: &Arena, ds: Ref<Ds>, frame: FrameNo, cursor: &mut u64, steps
                 }
             }
             Group::Table(table) => {
+                words = words.saturating_sub(GROUP as u32);
                 for (page, word) in (first..).zip(arena.get(table)) {
                     let shown = match Page::from_word(*word) {
                         Page::Empty => continue,
@@ -64,5 +71,4 @@ pub fn holds(arena: &Arena, ds: Ref<Ds>, frame: FrameNo, cursor: &mut u64, steps
             }
         }
     }
-    Holds::GoOn
 }

@@ -238,7 +238,7 @@ fn new_node<S: Store>(
     Ok(node)
 }
 
-/// The first group at or after `from` whose word is not 0, looking at no more than `steps` words.
+/// Answer of [`next_used`].
 pub(super) enum Found {
     /// This one.
     Group(u64, Slot),
@@ -248,23 +248,40 @@ pub(super) enum Found {
     End,
 }
 
-/// See [`Found`]. Parts of the tree that are not there cost one step.
-pub(super) fn next_used(arena: &Arena, ds: Ref<Ds>, mut from: u64, steps: u32) -> Found {
+/// Words that going down the tree counts for.
+const WALK: u32 = 8;
+
+/// The first group at or after `from` whose word is not 0, looking at about `words` words, which is less so many
+/// afterwards. Parts of the tree that are not there cost [`WALK`].
+pub(super) fn next_used(arena: &Arena, ds: Ref<Ds>, mut from: u64, words: &mut u32) -> Found {
     let it = arena.get(ds);
     let end = it.page_count().div_ceil(1 << GROUP_SHIFT);
-    for _ in 0..steps {
-        if from >= end {
-            return Found::End;
+    while from < end {
+        if *words == 0 {
+            return Found::GoOn(from);
         }
-        match gap(arena, ds, from) {
-            Some(depth) => from = (from | (reach(depth) - 1)) + 1,
-            None => match find(arena, ds, from) {
-                Some(slot) if load(arena, slot) != 0 => return Found::Group(from, slot),
-                _ => from += 1,
-            },
+        *words = words.saturating_sub(WALK);
+        let Some(first) = find(arena, ds, from) else {
+            let depth = gap(arena, ds, from).unwrap_or(1);
+            from = (from | (reach(depth) - 1)) + 1;
+            continue;
+        };
+        // The rest of this leaf; in a dataspace without a tree, the word is alone.
+        let leaf = (LEAF_WORDS - first.index % LEAF_WORDS) as u64;
+        let here = leaf.min(end - from);
+        for n in 0..here {
+            let slot = Slot {
+                index: first.index + n as usize,
+                ..first
+            };
+            if load(arena, slot) != 0 {
+                return Found::Group(from + n, slot);
+            }
+            *words = words.saturating_sub(1);
         }
+        from += here;
     }
-    Found::GoOn(from)
+    Found::End
 }
 
 /// Height of the subtree around `group` that is not there; `None` when its leaf is.
@@ -288,8 +305,13 @@ fn gap(arena: &Arena, ds: Ref<Ds>, group: u64) -> Option<u32> {
 }
 
 /// Frees one node whose children are gone; the words in leaves must be 0. `false` when none is
-/// left. `from` is where to look, 0 at first.
-pub(super) fn free_node<S: Store>(mem: &mut S, ds: Ref<Ds>, from: &mut u64) -> bool {
+/// left. `from` is where to look, 0 at first. `words` is less what it looked at, in the terms of [`next_used`].
+pub(super) fn free_node<S: Store>(
+    mem: &mut S,
+    ds: Ref<Ds>,
+    from: &mut u64,
+    words: &mut u32,
+) -> bool {
     let it = *mem.arena().get(ds);
     let depth = u32::from(it.depth);
     let Some(root) = Ref::<[u64; 0]>::from_raw(it.root as u32).filter(|_| depth > 0) else {
@@ -297,6 +319,7 @@ pub(super) fn free_node<S: Store>(mem: &mut S, ds: Ref<Ds>, from: &mut u64) -> b
     };
     let groups = it.page_count().div_ceil(1 << GROUP_SHIFT);
     let (mut node, mut at, mut parent) = (root, depth, None);
+    *words = words.saturating_sub(2 * WALK);
     while at > 1 {
         // The children's indices only rise: `from` never goes back within a node.
         let first = index_at(*from, at);
@@ -305,7 +328,9 @@ pub(super) fn free_node<S: Store>(mem: &mut S, ds: Ref<Ds>, from: &mut u64) -> b
         } else {
             1 << NODE_SHIFT
         };
-        let Some(index) = (first..last).find(|i| child(mem.arena(), node, *i).is_some()) else {
+        let index = (first..last).find(|i| child(mem.arena(), node, *i).is_some());
+        *words = words.saturating_sub((index.unwrap_or(last) - first) as u32);
+        let Some(index) = index else {
             break;
         };
         if index != first {

@@ -1,7 +1,7 @@
 //! Recounting a dataspace, for tests and for `validate` at idle.
 
 use crate::engine::arena::{Arena, Ref};
-use crate::frames::{FrameNo, PageOrder};
+use crate::frames::FrameNo;
 
 use super::object::{Ds, Kind};
 use super::table::{self, Found};
@@ -42,7 +42,8 @@ pub fn census(
     }
     let mut from = 0;
     loop {
-        let (group, slot) = match table::next_used(arena, ds, from, 1 << PageOrder::MAX.get()) {
+        let mut words = u32::MAX;
+        let (group, slot) = match table::next_used(arena, ds, from, &mut words) {
             Found::Group(group, slot) => (group, slot),
             Found::GoOn(group) => {
                 from = group;

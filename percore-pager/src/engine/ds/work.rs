@@ -22,6 +22,8 @@ use super::word::{GROUP, GROUP_SHIFT, Page};
 
 /// Pieces that one turn may handle.
 pub(super) const TURN_PIECES: u64 = 64;
+/// Words of a table that one turn may look at, as [`table::next_used`] counts them: some 3000 instructions.
+pub(super) const TURN_WORDS: u32 = 512;
 
 /// Whether a request is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +218,7 @@ impl Work {
             }
             return Ok(());
         }
-        let mut budget = TURN_PIECES;
+        let (mut budget, mut words) = (TURN_PIECES, TURN_WORDS);
         while self.left > 0 && budget > 0 {
             let within = self.at % PAGE_SIZE;
             if within != 0 || self.left < PAGE_SIZE {
@@ -227,7 +229,7 @@ impl Work {
             }
             let page = self.at >> PAGE_SHIFT;
             let group = page >> GROUP_SHIFT;
-            match table::next_used(pool.arena(), self.ds, group, TURN_PIECES as u32) {
+            match table::next_used(pool.arena(), self.ds, group, &mut words) {
                 Found::Group(found, slot) if found == group => {
                     let first = page % GROUP;
                     let pages = (self.left >> PAGE_SHIFT).min(GROUP - first);

@@ -60,9 +60,12 @@ impl Private {
             None => None,
         };
         let account = pool.arena().get(at).account().ok_or(Errno::NoMem)?;
+        if !objects.has_room() || objects.look(factory).is_none() {
+            return Err(Errno::NoMem);
+        }
         let own = ds::create_on_demand(pool, account, place.size())?;
         let Some(label) = objects.insert(Some(factory), Object::Dataspace(own), false) else {
-            // Nothing is in it, so this takes a single step.
+            // It was looked whether this can be; nothing is in it.
             let mut death = Death::begin(pool, own);
             while !death.step(pool) {}
             return Err(Errno::NoMem);

@@ -35,15 +35,29 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
         }
     }
 
-    /// Lets all frames that wait for `account`, or for anybody, wait to be unmapped; `false` when there
-    /// are none.
-    pub(in crate::engine) fn end_waiting_for(&mut self, account: Option<Ref<Account>>) -> bool {
-        let mut some = false;
-        while let Some(run) = self.recycle.drain(account) {
-            self.give_up(run.start(), run.frames());
-            some = true;
+    /// Frames that wait for `account` are to wait to be unmapped instead.
+    pub(in crate::engine) fn end_waiting_for(&mut self, account: Ref<Account>) {
+        self.recycle.disown(account);
+        self.await_orphans();
+    }
+
+    /// Lets runs whose account is gone wait to be unmapped, as many as there is room for.
+    pub(super) fn await_orphans(&mut self) {
+        while self.recycle.has_orphans() && self.waiting.has_room() {
+            let Some(run) = self.recycle.drain() else {
+                return;
+            };
+            let put = self.waiting.push(run, true);
+            debug_assert!(put, "there was room");
         }
-        some
+    }
+
+    /// Lets frames that wait for their account's next dataspace wait to be unmapped, if nothing else does.
+    pub(super) fn await_recycled(&mut self) {
+        if self.waiting.is_empty() {
+            self.recycle.disown_all();
+        }
+        self.await_orphans();
     }
 
     /// Takes the client's word that the factory of `account` shares nothing: that capabilities for its
@@ -57,6 +71,6 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
     /// Takes [`Pool::set_private`] back, for ever.
     pub fn end_private(&mut self, account: Ref<Account>) {
         self.arena.get_mut(account).end_private();
-        self.end_waiting_for(Some(account));
+        self.end_waiting_for(account);
     }
 }

@@ -110,16 +110,11 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
         &mut self,
         order: PageOrder,
     ) -> Result<(FrameNo, bool), NoMemory> {
-        loop {
-            if self.leaves_reserve(order.frames().into())
-                && let Ok(taken) = self.take(order)
-            {
-                return Ok(taken);
-            }
-            if !self.relieve() {
-                return Err(NoMemory);
-            }
-        }
+        self.relieved(|pool| {
+            let may = pool.leaves_reserve(order.frames().into());
+            may.then(|| pool.take(order).ok()).flatten()
+        })
+        .ok_or(NoMemory)
     }
 }
 
@@ -212,16 +207,9 @@ impl<'a, P: Reshape<'a>, K: Kernel> Pool<'a, P, K> {
             align: PageOrder::FRAME,
             ..Request::frames(META, frames).within(within)
         };
-        loop {
-            match self.frames.alloc(&request) {
-                Ok(grant) => {
-                    self.meta += grant.run.frames();
-                    return Some(grant.run);
-                }
-                Err(_) if self.relieve() => {}
-                Err(_) => return None,
-            }
-        }
+        let run = self.relieved(|pool| pool.frames.alloc(&request).ok())?.run;
+        self.meta += run.frames();
+        Some(run)
     }
 
     fn give_meta_run(&mut self, run: Run) {

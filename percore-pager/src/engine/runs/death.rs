@@ -19,9 +19,14 @@ pub fn drop_some<P: Policy, K: Kernel>(
     runs: Ref<Runs>,
     most: u32,
 ) -> bool {
+    // Much waits already: a turn for that.
+    if pool.must_unmap() {
+        pool.unmap_waiting();
+        return false;
+    }
     let account = table::account(pool.arena(), runs);
     let mut left = most;
-    while left > 0 {
+    while left > 0 && !pool.must_unmap() {
         left -= 1;
         match table::pop_last(pool.arena_mut(), runs) {
             Some((_, record)) if record.state() == State::Free => {}
