@@ -229,3 +229,80 @@ fn layouts_of_the_paper_give_all_memory_back() {
         );
     }
 }
+
+/// Scripts with a mistake: the log must name it, and nothing must wait for ever.
+const MISTAKES: &[(&str, &[&str])] = &[
+    (
+        "percore.start(percore.pagers('core', 9), 0, { log = { 'h', 'g' } }, 'rom/hello')",
+        &[
+            "percore-pager: --cores wants more CPUs than there are: 2",
+            "x.cfg:3: percore.factory: core=0: the service has ended",
+        ],
+    ),
+    (
+        "percore.start(percore.pagers('core', '0,7'), 0, {}, 'rom/hello')",
+        &["percore-pager: --cores names CPU 7, which is not there"],
+    ),
+    (
+        "percore.start(percore.pagers('core', 2, { memory = '64G' }), 0, {}, 'rom/hello')",
+        &["percore-pager: --memory wants 65536 MiB; sigma0's reserve, by node has "],
+    ),
+    (
+        "percore.start(percore.pagers('core', 2, { memory = '64K' }), 0, {}, 'rom/hello')",
+        &["percore-pager: there is too little memory: 32 KiB for each of 2 threads"],
+    ),
+    (
+        "percore.start(percore.pagers('core', 2, { args = '--memry=1M' }), 0, {}, 'rom/hello')",
+        &["percore-pager: unknown option '--memry=1M'"],
+    ),
+    (
+        "percore.start(percore.pagers('core', 2), 5, {}, 'rom/hello')",
+        &["x.cfg:3: percore.factory: core=5: no pager serves it"],
+    ),
+    (
+        "percore.pagers('cores', 2)",
+        &["x.cfg:3: percore.pagers: layout is \"cores\"; expected core, node or central"],
+    ),
+    (
+        // A program with a sealed factory may not do what the script may.
+        "local p = percore.pagers('core', 2, { policy = 'buddy' })\n\
+         percore.policy(p, 0, 'slab+avl')\n\
+         local env = { log = { 'sealed', 'g' } }\n\
+         percore.start(p, { cpus = 0, sealed = true }, env, 'rom/percore-top --policy=bitmap'):wait()\n\
+         percore.statistics(p)\n\
+         percore.policy(p, 0, 'best')",
+        &[
+            "policy  | core 0: policy slab+avl, was buddy, ",
+            "sealed  | percore-top: refused: Refused(Perm)",
+            "top     |    0    0 slab+avl ",
+            "top     |    1    0 buddy ",
+            "x.cfg:8: percore.policy: policy is \"best\"; expected bitmap, buddy, avl or slab",
+        ],
+    ),
+];
+
+#[test]
+fn mistakes_in_scripts_are_named_on_the_console() {
+    if !can_boot() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a directory");
+    let list = folder.path().join("x.list");
+    let entry = "default-kernel fiasco -serial_esc\nentry x\nsigma0 sigma0-rs --reserve=50%\nmoe x.cfg\n\
+                 module l4re\nmodule ned\nmodule percore.lua\nmodule percore-pager\nmodule percore-top\n\
+                 module hello\n";
+    std::fs::write(&list, entry).expect("the list");
+    for (script, lines) in MISTAKES {
+        let head = "package.path = 'rom/?.lua'\nlocal percore = require('percore')\n";
+        std::fs::write(folder.path().join("x.cfg"), format!("{head}{script}\n"))
+            .expect("the script");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_percore"));
+        command.args(["qemu", "x", "--cpus", "2", "--timeout", "60", "--list"]);
+        // The guest says that the script failed.
+        let done = command.arg(&list).assert().code(1);
+        let log = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
+        for line in *lines {
+            assert!(log.contains(line), "{script}: no '{line}' in\n{log}");
+        }
+    }
+}

@@ -1,5 +1,10 @@
 //! The command line.
 
+use core::fmt;
+
+use percore_pager::api::policy;
+use percore_pager::frames::{Kind, Policies};
+
 /// What the program is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Args {
@@ -11,14 +16,26 @@ pub struct Args {
     pub count: Option<u64>,
     /// Show nothing; the exit code is the number of frames that are not free, for scripts.
     pub used: bool,
+    /// Show nothing; change the core's policy to the one of this number.
+    pub policy: Option<u32>,
+    /// Show nothing; take the right to tune from the factory.
+    pub seal: bool,
 }
 
-/// An argument that means nothing, by its number.
+/// An argument that means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unknown(pub usize);
+pub struct Unknown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Unknown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = core::str::from_utf8(self.0).unwrap_or("(no text)");
+        write!(f, "'{text}' is no argument, or its value is none: {USAGE}")
+    }
+}
 
 /// How the program is called.
-pub const USAGE: &str = "percore-top [--once | --used] [--interval=SECONDS] [--count=PICTURES]";
+pub const USAGE: &str = "percore-top [--once | --used | --policy=NAME | --seal] [--interval=SECONDS] \
+                         [--count=PICTURES]";
 
 /// Longest time between two pictures: an hour.
 const LONGEST: u64 = 3600;
@@ -30,6 +47,8 @@ impl Args {
         interval: 2,
         count: None,
         used: false,
+        policy: None,
+        seal: false,
     };
 
     /// Reads arguments, the program's name not among them.
@@ -37,20 +56,24 @@ impl Args {
     /// # Errors
     ///
     /// [`Unknown`] for the first that is none, or whose number is 0 or too large.
-    pub fn parse<'a>(args: impl Iterator<Item = &'a [u8]>) -> Result<Args, Unknown> {
+    pub fn parse<'a>(args: impl Iterator<Item = &'a [u8]>) -> Result<Args, Unknown<'a>> {
         let mut parsed = Args::DEFAULT;
-        for (n, arg) in args.enumerate() {
+        for arg in args {
             let value = |name: &[u8]| arg.strip_prefix(name).and_then(number);
             if arg == b"--once" {
                 parsed.once = true;
             } else if arg == b"--used" {
                 parsed.used = true;
+            } else if arg == b"--seal" {
+                parsed.seal = true;
+            } else if let Some(name) = arg.strip_prefix(b"--policy=") {
+                parsed.policy = Some(policy_named(name).ok_or(Unknown(arg))?);
             } else if let Some(seconds) = value(b"--interval=").filter(|s| *s <= LONGEST) {
                 parsed.interval = seconds;
             } else if let Some(count) = value(b"--count=") {
                 parsed.count = Some(count);
             } else {
-                return Err(Unknown(n));
+                return Err(Unknown(arg));
             }
         }
         Ok(parsed)
@@ -61,6 +84,18 @@ impl Args {
     pub fn pictures(&self) -> Option<u64> {
         if self.once { Some(1) } else { self.count }
     }
+}
+
+/// The number of the policy, or the two policies, with this name.
+fn policy_named(name: &[u8]) -> Option<u32> {
+    let policies = Policies::named(name)?;
+    let number = |kind: Kind| Kind::ALL.iter().position(|known| *known == kind);
+    let (small, large) = (number(policies.small())?, number(policies.large())?);
+    Some(if policies.is_one() {
+        small as u32
+    } else {
+        policy::pair(small as u32, large as u32)
+    })
 }
 
 /// A decimal number, at least 1.
@@ -75,9 +110,13 @@ fn number(text: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Args, Unknown> {
+    fn parse<'a>(args: &[&'a str]) -> Result<Args, Unknown<'a>> {
         Args::parse(args.iter().map(|arg| arg.as_bytes()))
     }
 
@@ -89,7 +128,7 @@ mod tests {
             once: true,
             interval: 10,
             count: Some(3),
-            used: false,
+            ..Args::DEFAULT
         };
         assert_eq!(all, Ok(want));
         assert_eq!(want.pictures(), Some(1));
@@ -106,8 +145,32 @@ mod tests {
             "",
             "-h",
         ] {
-            assert_eq!(parse(&["--once", bad]), Err(Unknown(1)), "{bad}");
+            assert_eq!(
+                parse(&["--once", bad]),
+                Err(Unknown(bad.as_bytes())),
+                "{bad}"
+            );
         }
-        assert_eq!(parse(&["--count=99999999999999999999"]), Err(Unknown(0)));
+        let huge = "--count=99999999999999999999";
+        let error = parse(&[huge]).expect_err("no such number");
+        assert!(error.to_string().contains(huge), "{error}");
+    }
+
+    #[test]
+    fn settings() {
+        assert!(parse(&["--seal"]).is_ok_and(|args| args.seal));
+        for number in 0..policy::NAMES.len() as u32 {
+            for large in 0..policy::NAMES.len() as u32 {
+                let both = policy::pair(number, large);
+                let name = policy::name(both).expect("a policy");
+                let want = if number == large { number } else { both };
+                let arg = std::format!("--policy={name}");
+                let found = parse(&[&arg]).map(|args| args.policy);
+                assert_eq!(found, Ok(Some(want)), "{name}");
+            }
+        }
+        for bad in ["--policy=", "--policy=best", "--policy=slab+", "--seal=1"] {
+            assert_eq!(parse(&[bad]), Err(Unknown(bad.as_bytes())), "{bad}");
+        }
     }
 }

@@ -5,25 +5,25 @@ use l4re_rs::cap::{Cap, kind};
 use l4re_rs::client::ipc;
 use l4re_rs::println;
 use l4re_rs::start::aux::Process;
-use percore_pager::api::{Counters, OWN_CORE};
+use percore_pager::api::{Counters, OWN_CORE, flag, policy};
 use percore_pager::client::Pager;
-use percore_top::args::{Args, USAGE};
+use percore_top::args::Args;
 use percore_top::sample::{Sample, Work};
 use percore_top::show::{Free, HEADING, Line, REPAINT};
 
 /// Cores whose counters are remembered from one picture to the next; the kernel is built for no more.
 const CORES: usize = 64;
 
+/// Exit code when something is wrong: no number of frames.
+const FAILED: i64 = -1;
+
 /// Entry.
 pub fn main(process: &'static Process) -> i64 {
     let args = match Args::parse(process.args().skip(1)) {
         Ok(args) => args,
         Err(unknown) => {
-            println!(
-                "percore-top: argument {} is unknown: {USAGE}",
-                unknown.0 + 1
-            );
-            return 1;
+            println!("percore-top: {unknown}");
+            return FAILED;
         }
     };
     let service: Option<Cap<kind::Factory>> = process.env.get("pager");
@@ -33,18 +33,24 @@ pub fn main(process: &'static Process) -> i64 {
         Ok(_) => OWN_CORE,
         Err(error) => {
             println!("percore-top: no pager answers: {error:?}");
-            return 1;
+            return FAILED;
         }
     };
-    if args.used {
-        return used(pager, cores).map_or(-1, |frames| frames as i64);
+    if args.used || args.seal || args.policy.is_some() {
+        return match quiet(pager, cores, &args) {
+            Ok(code) => code,
+            Err(error) => {
+                println!("percore-top: refused: {error:?}");
+                FAILED
+            }
+        };
     }
     let mut before = [Counters::default(); CORES];
     let mut left = args.pictures();
     loop {
         if let Err(error) = picture(pager, cores, &args, &mut before) {
             println!("percore-top: {error:?}");
-            return 1;
+            return FAILED;
         }
         left = left.map(|left| left - 1);
         if left == Some(0) {
@@ -55,6 +61,29 @@ pub fn main(process: &'static Process) -> i64 {
             ipc::sleep(Timeout::from_us(1_000_000));
         }
     }
+}
+
+/// What shows no figures; the exit code.
+fn quiet(pager: Pager, cores: u32, args: &Args) -> l4re_rs::Result<i64> {
+    if let Some(kind) = args.policy {
+        let info = pager.info()?.0;
+        let done = pager.switch(kind)?;
+        let name = |number| policy::name(number).unwrap_or("-");
+        println!(
+            "core {}: policy {}, was {}, {} turns",
+            info.core,
+            name(done.now),
+            name(done.before),
+            done.turns
+        );
+    }
+    if args.seal {
+        pager.state(flag::SEALED, 0)?;
+    }
+    if args.used {
+        return used(pager, cores).map(|frames| frames as i64);
+    }
+    Ok(0)
 }
 
 /// Numbers of the cores to ask; `cores` is [`OWN_CORE`] for the program's own.

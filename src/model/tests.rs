@@ -106,9 +106,9 @@ fn mem_and_region_map_of_different_pagers_are_refused() {
 
 #[test]
 fn a_wrong_command_line_of_the_server_is_refused_with_its_words() {
-    let e = run_text("require(\"percore\").pagers(\"cores\", 4)").unwrap_err();
+    let e = run_text("require(\"percore\").pagers(\"core\", \"0-x\")").unwrap_err();
     assert!(
-        e.contains("--layout=cores") && e.contains("core, node or central"),
+        e.contains("--cores=0-x") && e.contains("a number, or a list"),
         "{e}"
     );
 }

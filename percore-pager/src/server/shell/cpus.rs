@@ -52,6 +52,19 @@ impl CpuMask {
         mask
     }
 
+    /// What was asked for and is not there.
+    pub fn lack(&self, cores: Cores) -> Option<Lack> {
+        let there = self.iter().count() as u32;
+        match cores {
+            Cores::All => None,
+            Cores::First(count) => (count > there).then_some(Lack::Number(there)),
+            Cores::List(list) => {
+                let missing = list.iter().find(|cpu| !self.has(*cpu));
+                missing.map(|cpu| Lack::Cpu(cpu, there))
+            }
+        }
+    }
+
     /// The CPUs that were asked for and are there.
     pub fn chosen(&self, cores: Cores) -> CpuMask {
         let mut mask = CpuMask::EMPTY;
@@ -69,6 +82,15 @@ impl CpuMask {
             .for_each(|cpu| mask.add(cpu));
         mask
     }
+}
+
+/// CPUs that were asked for and are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// There are only so many.
+    Number(u32),
+    /// This one, and how many there are.
+    Cpu(u32, u32),
 }
 
 /// What is known of a CPU.
@@ -252,5 +274,10 @@ mod tests {
         assert_eq!(pick(Cores::All), [0, 1, 3, 40, 50]);
         assert_eq!(pick(Cores::First(2)), [0, 1]);
         assert_eq!(pick(Cores::List(list)), [1, 50]);
+        assert_eq!(online.lack(Cores::List(list)), Some(Lack::Cpu(2, 5)));
+        assert_eq!(online.lack(Cores::First(6)), Some(Lack::Number(5)));
+        assert_eq!(online.lack(Cores::List(online)), None);
+        assert_eq!(online.lack(Cores::First(5)), None);
+        assert_eq!(online.lack(Cores::All), None);
     }
 }

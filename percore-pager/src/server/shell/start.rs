@@ -10,13 +10,13 @@ use l4re_rs::{Cap, Error, println};
 use crate::server::api::Where;
 
 use super::args::{ArgError, Args};
-use super::cpus::{CpuMask, Cpus, MAX_CPUS};
+use super::cpus::{CpuMask, Cpus, Lack, MAX_CPUS};
 use super::family::Families;
 use super::front::{self, Front, Peer};
 use super::mailbox::Stage;
 use super::place::{Places, Slots};
 use super::space::AddressSpace;
-use super::supply::{Regions, Supply};
+use super::supply::{Regions, Shortage, Supply};
 
 /// Priority of pager threads: above programs, which loaders start at 2 to some tens, and below what
 /// drives devices. A scheduler with a lower limit gives its limit.
@@ -60,6 +60,10 @@ pub struct Start {
 pub enum Refusal<'a> {
     /// The command line.
     Argument(&'a [u8], ArgError),
+    /// CPUs that `--cores` names.
+    Cores(Lack),
+    /// Memory.
+    Memory(Shortage),
     /// Something the system does not have.
     Missing(&'static str),
     /// A system call.
@@ -78,6 +82,16 @@ impl fmt::Display for Refusal<'_> {
                     }
                 }
             }
+            Refusal::Cores(Lack::Number(there)) => {
+                write!(f, "--cores wants more CPUs than there are: {there}")
+            }
+            Refusal::Cores(Lack::Cpu(cpu, there)) => {
+                write!(
+                    f,
+                    "--cores names CPU {cpu}, which is not there; {there} are"
+                )
+            }
+            Refusal::Memory(shortage) => write!(f, "{shortage}"),
             Refusal::Missing(what) => f.write_str(what),
             Refusal::Call(what, n, error) => write!(f, "cannot {what} {n}: {error:?}"),
         }
@@ -114,7 +128,9 @@ pub fn run<'a>(
     let mut supply = supply.ok_or(Refusal::Missing("there is nobody to get memory from"))?;
     let mut regions = [Regions::EMPTY; MAX_CPUS as usize];
     let regions = regions.get_mut(..workers as usize).unwrap_or(&mut []);
-    supply.share_out(args.memory, &cpus, regions);
+    supply
+        .share_out(args.memory, &cpus, regions)
+        .map_err(Refusal::Memory)?;
     let families = Families {
         start,
         slots,
@@ -149,7 +165,11 @@ pub fn run<'a>(
 
 /// The CPUs to be served, seen from themselves, and which thread serves which.
 fn find_cpus(start: &Start, args: &Args) -> Result<Cpus, Refusal<'static>> {
-    let mask = CpuMask::online(start.scheduler).chosen(args.cores);
+    let online = CpuMask::online(start.scheduler);
+    if let Some(lack) = online.lack(args.cores) {
+        return Err(Refusal::Cores(lack));
+    }
+    let mask = online.chosen(args.cores);
     let me = (start.thread, PAGER_PRIO);
     let table = ApicTable::read(start.sigma0);
     let mut cpus = Cpus::visit(&mask, start.scheduler, me, |apic| table.node_of(apic));

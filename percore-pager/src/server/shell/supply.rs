@@ -20,6 +20,8 @@
 //! the loader's, a quarter. A thread takes from its own node first; what it still lacks comes from
 //! the nearest nodes, after all threads had their turn at home.
 
+use core::fmt;
+
 use l4_sys::{Errno, Fpage, MemRights, Timeouts, proto};
 use l4re_rs::cap::kind;
 use l4re_rs::client::sigma0_ext::flag;
@@ -111,6 +113,48 @@ impl Kind {
     }
 }
 
+/// Why there is not enough memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// More bytes are wanted than the source has.
+    TooMuch {
+        /// What `--memory` says.
+        wanted: u64,
+        /// What the source has.
+        there: u64,
+        /// The source.
+        of: Kind,
+    },
+    /// A thread's share is smaller than the smallest region.
+    TooLittle {
+        /// Bytes of a share.
+        share: u64,
+        /// Threads.
+        threads: usize,
+    },
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Shortage::TooMuch { wanted, there, of } => write!(
+                f,
+                "--memory wants {} MiB; {} has {} MiB",
+                wanted >> 20,
+                of.name(),
+                there >> 20
+            ),
+            Shortage::TooLittle { share, threads } => write!(
+                f,
+                "there is too little memory: {} KiB for each of {threads} threads, which need {} (--memory, or \
+                 sigma0's --reserve)",
+                share >> 10,
+                1 << (SMALLEST - 10)
+            ),
+        }
+    }
+}
+
 /// What memory is asked of.
 #[derive(Debug)]
 pub struct Supply {
@@ -177,15 +221,22 @@ impl Supply {
     }
 
     /// Takes memory for all threads: `regions` has one place for each.
-    pub fn share_out(&mut self, amount: Amount, cpus: &Cpus, regions: &mut [Regions]) {
+    ///
+    /// # Errors
+    /// The amount is more than the source says that it has, or too little for so many threads.
+    pub fn share_out(
+        &mut self,
+        amount: Amount,
+        cpus: &Cpus,
+        regions: &mut [Regions],
+    ) -> Result<(), Shortage> {
         if let Kind::Nodes { reserve } = self.kind {
-            self.by_node(amount, reserve, cpus, regions);
-            return;
+            return self.by_node(amount, reserve, cpus, regions);
         }
         if self.kind == Kind::Any {
             self.any(amount, regions);
             if regions.iter().any(|r| r.used > 0) || self.loader.is_none() {
-                return;
+                return Ok(());
             }
             self.kind = Kind::Loader;
         }
@@ -193,17 +244,47 @@ impl Supply {
             .loader
             .and_then(|l| l.memory().ok())
             .map_or(0, |m| m.free);
-        let share = part(amount, free, 25) / regions.len().max(1) as u64;
+        let share = self.share(amount, free, 25, regions.len())?;
         for mine in regions {
             self.fill(mine, share, share, |supply, order| supply.borrow(order));
         }
+        Ok(())
     }
 
-    fn by_node(&mut self, amount: Amount, reserve: bool, cpus: &Cpus, regions: &mut [Regions]) {
+    /// A thread's share of `amount`, of a source that has `all` bytes.
+    fn share(
+        &self,
+        amount: Amount,
+        all: u64,
+        default: u32,
+        threads: usize,
+    ) -> Result<u64, Shortage> {
+        let wanted = part(amount, all, default);
+        if wanted > all {
+            return Err(Shortage::TooMuch {
+                wanted,
+                there: all,
+                of: self.kind,
+            });
+        }
+        let share = wanted / threads.max(1) as u64;
+        if share < 1 << SMALLEST {
+            return Err(Shortage::TooLittle { share, threads });
+        }
+        Ok(share)
+    }
+
+    fn by_node(
+        &mut self,
+        amount: Amount,
+        reserve: bool,
+        cpus: &Cpus,
+        regions: &mut [Regions],
+    ) -> Result<(), Shortage> {
         let flags = if reserve { flag::RESERVE } else { 0 };
         let all: u64 = (0..self.nodes).map(|n| self.node_has(n, reserve)).sum();
-        let total = part(amount, all, if reserve { 100 } else { 50 });
-        let share = total / regions.len().max(1) as u64;
+        let default = if reserve { 100 } else { 50 };
+        let share = self.share(amount, all, default, regions.len())?;
         let node_of = |worker: usize| cpus.home(worker as u32).map_or(0, |at| at.node);
         for node in 0..self.nodes {
             let home = self.node_has(node, reserve) / u64::from(cpus.workers_in(node).max(1));
@@ -224,6 +305,7 @@ impl Supply {
                 });
             }
         }
+        Ok(())
     }
 
     fn any(&mut self, amount: Amount, regions: &mut [Regions]) {
@@ -311,5 +393,42 @@ fn part(amount: Amount, all: u64, default: u32) -> u64 {
         Amount::Default => percent(default),
         Amount::Percent(part) => percent(part),
         Amount::Bytes(bytes) => bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
+    use super::*;
+    use crate::server::shell::place::Places;
+
+    #[test]
+    fn shares() {
+        let supply = Supply {
+            kind: Kind::Nodes { reserve: true },
+            sigma0: None,
+            loader: None,
+            places: Places::KERNEL,
+            nodes: 1,
+            next: 0,
+            slot: Cap::new(l4_sys::CapIdx::from_slot(64)),
+            requests: 0,
+            regions: 0,
+        };
+        let all = 476 << 20;
+        let share = |amount, threads| supply.share(amount, all, 100, threads);
+        assert_eq!(share(Amount::Default, 2), Ok(238 << 20));
+        assert_eq!(share(Amount::Bytes(all), 1), Ok(all));
+        assert_eq!(share(Amount::Percent(50), 2), Ok(119 << 20));
+        let text = |amount, threads| share(amount, threads).map_err(|e| e.to_string());
+        let much = "--memory wants 65536 MiB; sigma0's reserve, by node has 476 MiB";
+        assert_eq!(text(Amount::Bytes(64 << 30), 2), Err(much.into()));
+        let little = text(Amount::Bytes(64 << 10), 2).expect_err("too little");
+        assert!(little.contains("32 KiB for each of 2 threads"), "{little}");
+        assert!(share(Amount::Bytes(4 << 20), 2).is_ok());
+        assert!(share(Amount::Bytes(all + 1), 2).is_err());
     }
 }
