@@ -358,3 +358,99 @@ fn an_account_outlives_its_factory_until_its_last_page_is_dropped() {
     slabs::settle(&mut pages, child, 2 * PAGE);
     assert_eq!(pages.used(), 1, "only the root's page is left");
 }
+
+/// Accounts inside one another: as many as are promised, what the deepest uses counts in all of them, and
+/// the last end clears them all, with figures that add up on the way.
+#[test]
+fn accounts_lie_inside_one_another_up_to_a_bound() {
+    let deepest = u64::from(quota::DEEPEST);
+    let mut pages = Pages::new(2 * deepest as u32 + 8);
+    let own = slabs::root(&mut pages, 0).expect("a page");
+    let top = slabs::open(&mut pages, own, 1000 * PAGE).expect("no limit");
+    let mut chain = vec![top];
+    for n in 1..deepest {
+        let above = chain[chain.len() - 1];
+        assert_eq!(u64::from(pages.arena().get(above).depth()), n);
+        chain.push(slabs::open(&mut pages, above, (1000 - 2 * n) * PAGE).expect("room"));
+    }
+    let last = chain[chain.len() - 1];
+    let before: Vec<_> = chain.iter().map(|at| *pages.arena().get(*at)).collect();
+    assert_eq!(slabs::open(&mut pages, last, PAGE), Err(NoMemory));
+    assert!(quota::charge(pages.arena_mut(), last, 3 * PAGE));
+    for (at, before) in chain.iter().zip(&before) {
+        let now = pages.arena().get(*at);
+        assert_eq!(now.committed(), before.committed() + 3 * PAGE);
+        let own = if *at == last { 3 * PAGE } else { 0 };
+        assert_eq!(now.reserved(), before.reserved() + own);
+    }
+    // Beside the account below, each has an object: its page goes with it.
+    let object = slabs::take(&mut pages, chain[40], 200).expect("room");
+    // From the top, as a factory's end does it: what is charged keeps them.
+    for (n, at) in chain.iter().enumerate() {
+        slabs::close(&mut pages, *at);
+        let left = pages.arena().get(top);
+        let below = deepest - 1 - n as u64;
+        assert_eq!(
+            left.committed(),
+            (deepest - 1 + 3 + 1) * PAGE,
+            "{below} below"
+        );
+    }
+    assert_eq!(
+        pages.arena().get(top).reserved(),
+        (deepest - 1 + 3 + 1) * PAGE
+    );
+    slabs::settle(&mut pages, last, 3 * PAGE);
+    // The end stops at the account that has the object.
+    assert_eq!(pages.arena().get(chain[40]).reserved(), PAGE);
+    for at in &chain[..40] {
+        assert_eq!(
+            pages.arena().get(*at).committed(),
+            (40 - depth_in(&chain, *at) + 1) * PAGE
+        );
+    }
+    slabs::free(&mut pages, object);
+    assert_eq!(pages.used(), 1, "only the server's page is left");
+}
+
+fn depth_in(chain: &[Ref<Account>], at: Ref<Account>) -> u64 {
+    chain.iter().position(|other| *other == at).expect("in it") as u64
+}
+
+/// MOE-QUO-07: the server's own account has no limit and counts nothing; no other is without one.
+#[test]
+fn only_the_servers_own_account_has_no_limit() {
+    let mut pages = Pages::new(40);
+    let own = slabs::root(&mut pages, 0).expect("a page");
+    for bytes in [1, PAGE, 1 << 62, u64::MAX] {
+        assert!(quota::charge(pages.arena_mut(), own, bytes));
+        assert!(quota::reserve(pages.arena_mut(), own, bytes));
+    }
+    let objects: Vec<_> = (0..20)
+        .map(|_| slabs::take(&mut pages, own, 1024).expect("a page"))
+        .collect();
+    let child = slabs::open(&mut pages, own, u64::MAX).expect("no limit");
+    let figures = |pages: &Pages, at| {
+        let it = pages.arena().get::<Account>(at);
+        (it.limit(), it.reserved(), it.committed())
+    };
+    assert_eq!(figures(&pages, own), (0, 0, 0));
+    // A client cannot make one: 0 bytes are refused, wherever it asks.
+    assert_eq!(slabs::open(&mut pages, own, 0), Err(NoMemory));
+    assert_eq!(slabs::open(&mut pages, child, 0), Err(NoMemory));
+    assert!(quota::charge(pages.arena_mut(), child, PAGE));
+    assert_eq!(figures(&pages, child), (u64::MAX, PAGE, PAGE));
+    assert!(!quota::charge(pages.arena_mut(), child, u64::MAX));
+    // A limit that shrinks to nothing, because its account is closing, is none, either.
+    slabs::settle(&mut pages, child, PAGE);
+    assert!(quota::charge(pages.arena_mut(), child, 2 * PAGE));
+    slabs::close(&mut pages, child);
+    assert_eq!(figures(&pages, child).0, 2 * PAGE);
+    assert!(!quota::charge(pages.arena_mut(), child, 1));
+    slabs::settle(&mut pages, child, 2 * PAGE);
+    for object in objects {
+        slabs::free(&mut pages, object);
+    }
+    assert_eq!(pages.used(), 1);
+    assert_eq!(figures(&pages, own), (0, 0, 0));
+}

@@ -9,6 +9,8 @@
 //! A limit of 0 is no limit: such an account counts nothing. It is for the server's own objects;
 //! clients cannot make one.
 //!
+//! Accounts lie inside one another up to [`DEEPEST`].
+//!
 //! # Who pays for shared pages, and accounts that are closing
 //!
 //! A page is charged once, to the account that took it, until its last user drops it. Upstream
@@ -31,14 +33,18 @@ pub struct Account {
     parent: Option<Ref<Account>>,
     marks: u8,
     reach: Reach,
-    /// Number of what hangs off it beside objects, 0 for nothing.
-    runs: u32,
+    /// Accounts above it.
+    depth: u32,
     /// Pages with a free slot, for each size of object.
     pub(super) partial: [Option<Ref<PageHeader>>; CLASSES],
 }
 
 // SAFETY: numbers and optional references, for which every pattern is valid (0 is `None`).
 unsafe impl Pod for Account {}
+
+/// Most accounts inside one another, the server's own not counted. What is charged is counted in each of them, so
+/// this bounds the time that it takes; upstream's bound is memory alone.
+pub const DEEPEST: u32 = 100;
 
 /// Its factory has gone.
 const CLOSING: u8 = 1;
@@ -131,7 +137,7 @@ impl Account {
             parent,
             marks: if parent.is_none() { TOP } else { 0 },
             reach: Reach::DEFAULT,
-            runs: 0,
+            depth: 0,
             partial: [None; CLASSES],
         }
     }
@@ -164,6 +170,7 @@ impl Account {
         Account {
             marks: top | it.marks & REACHES,
             reach: it.reach,
+            depth: it.depth + 1,
             ..Account::new(Some(above), limit)
         }
     }
@@ -185,14 +192,9 @@ impl Account {
         self.reach = reach.unwrap_or(Reach::DEFAULT);
     }
 
-    /// A number that somebody hung off the account, 0 at first.
-    pub fn runs(&self) -> u32 {
-        self.runs
-    }
-
-    /// See [`Account::runs`].
-    pub fn set_runs(&mut self, runs: u32) {
-        self.runs = runs;
+    /// Accounts that it is taken out of, one out of the other.
+    pub fn depth(&self) -> u32 {
+        self.depth
     }
 
     /// Whether its client says that it shares nothing: see
@@ -389,6 +391,33 @@ pub(super) fn release(arena: &mut Arena, account: Ref<Account>, bytes: u64) {
         it.limit = it.limit.saturating_sub(bytes);
         next = it.parent;
     }
+}
+
+/// What is on its way up from accounts that are over: see [`rise`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rising {
+    committed: u64,
+    reserved: u64,
+}
+
+/// Gives `bytes` that were charged to `account` back, and what accounts below gave back, which is the same as
+/// [`uncharge`] for each of them. What is to be given back above is left in `up`; `false` when that is nothing.
+pub(super) fn rise(arena: &mut Arena, account: Ref<Account>, bytes: u64, up: &mut Rising) -> bool {
+    let it = arena.get_mut(account);
+    if it.limit == 0 {
+        return false;
+    }
+    up.committed += bytes;
+    up.reserved += bytes;
+    debug_assert!(it.committed >= up.committed && it.reserved >= up.reserved);
+    it.committed = it.committed.saturating_sub(up.committed);
+    it.reserved = it.reserved.saturating_sub(up.reserved);
+    if it.is_closing() {
+        it.limit = it.limit.saturating_sub(up.reserved);
+    } else {
+        up.reserved = 0;
+    }
+    up.committed > 0 && it.marks & TOP == 0
 }
 
 /// Begins to close an account: its parent has back what is not used.

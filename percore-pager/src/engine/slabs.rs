@@ -9,7 +9,7 @@
 //! that were never used are counted instead.
 
 use super::arena::{Arena, PAGE_BYTES, PageIx, Pod, Ref, Store};
-use super::quota::{self, Account};
+use super::quota::{self, Account, DEEPEST, Rising};
 
 /// Number of object sizes.
 pub const CLASSES: usize = 7;
@@ -200,20 +200,30 @@ pub fn close<S: Store>(store: &mut S, account: Ref<Account>) {
     sweep(store, account);
 }
 
-/// Removes `account` and its ancestors as far as they are over.
+/// Removes `account` and its ancestors as far as they are over: one way up, however many they are.
 fn sweep<S: Store>(store: &mut S, account: Ref<Account>) {
-    let mut next = Some(account);
-    while let Some(at) = next {
-        let it = *store.arena().get(at);
-        if !it.is_over() {
+    if !store.arena().get(account).is_over() {
+        return;
+    }
+    let mut up = Rising::default();
+    let mut at = account;
+    while store.arena().get(at).is_over() {
+        let above = store.arena().get(at).parent();
+        // Its own object lies in a page of the parent's, or of nobody's for a root.
+        let freed = free_slot(store, at);
+        if let Some((_, page)) = freed {
+            store.give_page(page);
+        }
+        let Some(above) = above else { return };
+        let bytes = if freed.is_some() { PAGE_BYTES } else { 0 };
+        quota::rise(store.arena_mut(), above, bytes as u64, &mut up);
+        at = above;
+    }
+    while let Some(above) = store.arena().get(at).parent() {
+        if !quota::rise(store.arena_mut(), above, 0, &mut up) {
             return;
         }
-        // Its own object lies in a page of the parent's, or of nobody's for a root.
-        if let Some((payer, page)) = free_slot(store, at) {
-            store.give_page(page);
-            quota::uncharge(store.arena_mut(), payer, PAGE_BYTES as u64);
-        }
-        next = it.parent();
+        at = above;
     }
 }
 
@@ -245,13 +255,13 @@ pub fn root<S: Store>(store: &mut S, limit: u64) -> Result<Ref<Account>, NoMemor
 ///
 /// # Errors
 ///
-/// [`NoMemory`]. A limit of 0 is refused so, too: check for it before (MOE-FAC-07).
+/// [`NoMemory`], also below [`DEEPEST`] others. A limit of 0 is refused so, too: check for it before (MOE-FAC-07).
 pub fn open<S: Store>(
     store: &mut S,
     parent: Ref<Account>,
     limit: u64,
 ) -> Result<Ref<Account>, NoMemory> {
-    if limit == 0 {
+    if limit == 0 || store.arena().get(parent).depth() >= DEEPEST {
         return Err(NoMemory);
     }
     let account = Account::below(store.arena(), parent, limit);
