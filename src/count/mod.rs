@@ -31,6 +31,8 @@ use symbols::Symbols;
 const KERNEL: &str = "kernel";
 /// The kernel's entry for vector 14.
 const PAGE_FAULT_ENTRY: &str = "entry_vec0e_page_fault";
+/// The kernel's entry for its timer interrupt.
+const TIMER_ENTRY: &str = "entry_int_timer";
 /// The kernel functions that hold the idle loops: of the boot CPU, and of the others.
 const IDLE: [&str; 2] = ["_ZN13Kernel_thread3runEv", "call_ap_bootstrap"];
 /// The kernel functions that measure clocks while it boots: they spin until real time has passed, so
@@ -186,6 +188,12 @@ impl Plan {
             None => self
                 .missing
                 .push(format!("page faults: the kernel has no {PAGE_FAULT_ENTRY}")),
+        }
+        match symbols.function(TIMER_ENTRY) {
+            Some(entry) => self.config.ticks.push(entry.start),
+            None => self
+                .missing
+                .push(format!("part tick: the kernel has no {TIMER_ENTRY}")),
         }
         let (entries, missing) = events.entries(symbols)?;
         self.config.entries.extend(entries);

@@ -79,6 +79,8 @@ pub struct Config {
     /// Where servers receive; one piece of code a server, and [`stall::MOST`](crate::stall::MOST)
     /// servers.
     pub receives: Vec<Receive>,
+    /// Entries of the kernel's timer interrupt, at run time: what [`tick`](crate::tick) sets apart begins there.
+    pub ticks: Vec<u64>,
     /// What opens the first window.
     pub arm: Arm,
 }
@@ -90,7 +92,7 @@ pub enum ArgError {
     #[error("`{0}` is not of the form key=value")]
     NotPair(String),
     /// No such key.
-    #[error("unknown key `{0}` (known: out, elf, at, apart, receive, arm)")]
+    #[error("unknown key `{0}` (known: out, elf, at, apart, receive, tick, arm)")]
     UnknownKey(String),
     /// The value does not fit its key.
     #[error("`{key}={value}`: {what}")]
@@ -133,6 +135,11 @@ impl Config {
                 "at" => config.entries.push(parse_entry(value)?),
                 "apart" => config.apart.push(parse_apart(value)?),
                 "receive" => config.receives.push(parse_receive(value)?),
+                "tick" => {
+                    let addr = parse_addr(value);
+                    let addr = addr.ok_or_else(|| bad("tick", value, "expected 0xADDRESS"))?;
+                    config.ticks.push(addr);
+                }
                 "arm" => {
                     config.arm = match value {
                         "marker" => Arm::Marker,
@@ -190,6 +197,9 @@ impl Config {
         }
         for Receive { image, lo, hi } in &self.receives {
             pairs.push(format!("receive={lo:#x}-{hi:#x}:{image}"));
+        }
+        for addr in &self.ticks {
+            pairs.push(format!("tick={addr:#x}"));
         }
         if self.arm == Arm::Boot {
             pairs.push("arm=boot".to_owned());
@@ -309,6 +319,7 @@ mod tests {
             "apart=zero:0x2fb20-0x2fbf2:moe",
             "apart=idle:0xfffffffff0023a60-0xfffffffff0023be2",
             "receive=0x70e0-0x7c30:moe",
+            "tick=0xfffffffff00017c0",
             "arm=boot",
         ])
         .unwrap();
@@ -326,6 +337,7 @@ mod tests {
             (config.receives[0].lo, config.receives[0].image.as_str()),
             (0x70e0, "moe")
         );
+        assert_eq!(config.ticks, [0xffff_ffff_f000_17c0]);
         assert_eq!(config.arm, Arm::Boot);
     }
 
@@ -351,6 +363,7 @@ mod tests {
             "receive=0x1-0x2",
             "receive=0x2-0x2:moe",
             "receive=0x1-0x2:",
+            "tick=17c0",
         ] {
             assert!(matches!(parse(pair), ArgError::BadValue { .. }), "{pair}");
         }
@@ -396,6 +409,7 @@ mod tests {
             names in proptest::collection::hash_set("[a-z0-9._-]{1,8}", 0..4),
             entries in proptest::collection::vec((0..Metric::ENTERED.len(), any::<u64>()), 0..3),
             ranges in proptest::collection::vec((any::<u32>(), 1u64..9999, any::<usize>()), 0..4),
+            ticks in proptest::collection::vec(any::<u64>(), 0..2),
             boot in any::<bool>(),
         ) {
             let images: Vec<_> = names
@@ -420,7 +434,7 @@ mod tests {
                 .iter()
                 .map(|image| Receive { image: image.name.clone(), lo: 16, hi: 99 })
                 .collect();
-            let config = Config { out: "/o".into(), images, entries, apart, receives, arm };
+            let config = Config { out: "/o".into(), images, entries, apart, receives, ticks, arm };
             let pairs = config.pairs();
             prop_assert_eq!(Config::parse(pairs.iter().map(String::as_str)), Ok(config));
         }

@@ -14,8 +14,8 @@
 //!   fault cuts short counts only what ran. This needs `-accel tcg,thread=single`.
 //! - Programs are told apart by their code bytes, so equal link addresses do not matter.
 //!
-//! Layers, one direction: [`decode`], [`image`], [`counters`], [`stall`], [`window`], [`args`] and [`report`]
-//! are plain Rust without QEMU; `state` joins them; `abi` and `plugin` are the unsafe rind.
+//! Layers, one direction: [`decode`], [`image`], [`counters`], [`stall`], [`tick`], [`window`], [`args`] and
+//! [`report`] are plain Rust without QEMU; `state` joins them; `abi` and `plugin` are the unsafe rind.
 
 mod abi;
 pub mod args;
@@ -27,4 +27,5 @@ mod plugin;
 pub mod report;
 pub mod stall;
 mod state;
+pub mod tick;
 pub mod window;

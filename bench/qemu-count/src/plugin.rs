@@ -16,6 +16,7 @@ use crate::decode::{Kind, classify};
 use crate::report::Half;
 use crate::stall::Stalls;
 use crate::state::State;
+use crate::tick::{Block, Ticks};
 
 /// The interrupt command register, low half, where every PC has its local APIC.
 const ICR: u64 = 0xfee0_0300;
@@ -26,6 +27,7 @@ struct Plugin {
     api: Api,
     counters: Counters,
     stalls: Stalls,
+    ticks: Ticks,
     state: Mutex<State>,
     /// The thread that translates; a second one means that CPUs run in parallel.
     thread: OnceLock<ThreadId>,
@@ -85,11 +87,18 @@ fn install(id: PluginId, info: &Info, args: &[String]) -> Result<(), String> {
     let vcpus = vcpus.ok_or("only whole systems can be counted")?;
     let config = Config::parse(args.iter().map(String::as_str)).map_err(|e| e.to_string())?;
     let at_boot = config.arm == Arm::Boot;
+    let watch = !config.receives.is_empty();
+    let state = State::new(config)?;
+    let stalls = Stalls::new(vcpus, watch);
+    if let Some(slot) = state.tick() {
+        stalls.set(slot, state.nature(slot));
+    }
     let plugin = Plugin {
         api: Api::load().map_err(|error| error.to_string())?,
         counters: Counters::new(vcpus),
-        stalls: Stalls::new(vcpus, !config.receives.is_empty()),
-        state: Mutex::new(State::new(config)?),
+        stalls,
+        ticks: Ticks::new(vcpus, state.tick()),
+        state: Mutex::new(state),
         thread: OnceLock::new(),
         foreign_thread: AtomicBool::new(false),
     };
@@ -143,7 +152,7 @@ impl Plugin {
                 })
                 .collect()
         };
-        let Some(&(first, vaddr, _)) = insns.first() else {
+        let (Some(&(first, vaddr, _)), Some(&(_, _, last))) = (insns.first(), insns.last()) else {
             return;
         };
         // SAFETY: as above.
@@ -162,7 +171,8 @@ impl Plugin {
         // SAFETY: the pointers are valid as above, and QEMU calls back with the types given. The
         // inline cell lives in a static.
         unsafe {
-            (api.on_tb)(tb, block, CB_NO_REGS, data(slot, None));
+            let what = state.block(vaddr, slot, last);
+            (api.on_tb)(tb, block, CB_NO_REGS, begin(slot, what));
             for (insn, vaddr, bytes) in insns {
                 let kind = classify(bytes);
                 let on_mem = |callback, metric| {
@@ -214,6 +224,11 @@ fn data(slot: SlotId, metric: Option<Metric>) -> *mut c_void {
     std::ptr::without_provenance_mut(metric << 32 | slot.0 as usize)
 }
 
+/// User data of a block: the slot, and above it what it is for ticks.
+fn begin(slot: SlotId, block: Block) -> *mut c_void {
+    std::ptr::without_provenance_mut(block.pack() << 32 | slot.0 as usize)
+}
+
 fn unpack(data: *mut c_void) -> (SlotId, Metric) {
     let data = data.addr();
     (SlotId(data as u32), Metric::ALL[data >> 32])
@@ -242,7 +257,9 @@ extern "C" fn translate(_id: PluginId, tb: *mut Tb) {
 
 extern "C" fn block(vcpu: c_uint, data: *mut c_void) {
     if let Some(plugin) = armed() {
-        let (who, ran) = plugin.counters.enter(vcpu, unpack(data).0);
+        let (slot, what) = (SlotId(data.addr() as u32), Block::unpack(data.addr() >> 32));
+        let slot = plugin.ticks.pass(vcpu, slot, what);
+        let (who, ran) = plugin.counters.enter(vcpu, slot);
         plugin.stalls.ran(who, ran);
     }
 }
@@ -306,6 +323,7 @@ extern "C" fn start(vcpu: c_uint, data: *mut c_void) {
         && plugin.state().windows.start()
     {
         plugin.stalls.open();
+        plugin.ticks.open();
         plugin.counters.open(vcpu, unpack(data).0);
     }
 }

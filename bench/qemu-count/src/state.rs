@@ -7,7 +7,16 @@ use crate::counters::{Counters, Metric, SLOTS, SlotId};
 use crate::image::{ImageId, Images, Owners, PageId, Place};
 use crate::report::{Half, Record, Report, Stall};
 use crate::stall::{Longest, Nature, Whose};
+use crate::tick::Block;
 use crate::window::{KEPT, Windows};
+
+/// The part of what timer ticks do.
+const TICK: &str = "tick";
+/// The part of idle loops.
+const IDLE: &str = "idle";
+
+/// Return from an interrupt.
+const IRETQ: [u8; 2] = [0x48, 0xcf];
 
 /// The kind of code a slot stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +59,7 @@ pub struct State {
     overflow: bool,
     /// The windows of the run.
     pub windows: Windows,
+    tick: Option<SlotId>,
 }
 
 impl State {
@@ -68,7 +78,7 @@ impl State {
                 .add(&image.name, &file)
                 .map_err(|error| fail(&error))?;
         }
-        let ranges = config
+        let mut ranges: Vec<Range> = config
             .apart
             .iter()
             .map(|apart| Range {
@@ -78,6 +88,14 @@ impl State {
                 image: apart.image.as_deref().and_then(|name| images.find(name)),
             })
             .collect();
+        // No code lies in it: what ticks do is found as it runs.
+        let tick = (!config.ticks.is_empty()).then_some(ranges.len() as u16);
+        ranges.extend(tick.map(|_| Range {
+            part: TICK.to_owned(),
+            lo: 0,
+            hi: 0,
+            image: None,
+        }));
         let found = config.receives.iter().map(|receive| {
             let image = images.find(&receive.image);
             let image = image.ok_or_else(|| format!("no image {}", receive.image))?;
@@ -95,6 +113,7 @@ impl State {
             keys: Vec::new(),
             overflow: false,
             windows: Windows::default(),
+            tick: None,
         };
         // Slots 0 and 1 take what has no slot of its own; see `slot`.
         for half in [Half::User, Half::Kernel] {
@@ -104,12 +123,38 @@ impl State {
                 apart: None,
             });
         }
+        state.tick = tick.map(|index| {
+            state.intern(SlotKey {
+                half: Half::Kernel,
+                page: PageId::OTHER,
+                apart: Some(index),
+            })
+        });
         Ok(state)
     }
 
     /// The arguments.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The slot of what timer ticks do, if they are set apart.
+    pub fn tick(&self) -> Option<SlotId> {
+        self.tick
+    }
+
+    /// What a block at `vaddr` in `slot` is, as far as ticks are concerned; `last` are the bytes of its last
+    /// instruction.
+    pub fn block(&self, vaddr: u64, slot: SlotId, last: &[u8]) -> Block {
+        let key = self.keys[slot.0 as usize];
+        let idle = key
+            .apart
+            .is_some_and(|index| self.ranges[usize::from(index)].part == IDLE);
+        Block {
+            outside: key.half == Half::User || idle,
+            entry: self.config.ticks.contains(&vaddr),
+            returns: last == IRETQ,
+        }
     }
 
     /// Slots in use.

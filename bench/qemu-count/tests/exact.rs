@@ -254,6 +254,35 @@ fn a_stall_holds_what_the_kernel_does_for_the_server() {
 }
 
 #[test]
+fn a_tick_is_apart_until_the_program_goes_on() {
+    if !have_qemu() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // The handler of page faults stands for that of ticks.
+    let config = Config {
+        ticks: vec![guest::page_fault_entry()],
+        receives: vec![receive(guest::BASE + 1)],
+        ..config(dir.path())
+    };
+    let report = run(&config, dir.path(), "tcg,thread=single");
+    let parts: Vec<_> = report
+        .records
+        .iter()
+        .filter(|r| r.window == 1 && r.half == Half::Kernel)
+        .map(|r| (r.part.as_str(), r.instructions, r.page_faults))
+        .collect();
+    let rest = 3 * 2 + 11;
+    let expected = [
+        ("", rest, Some(2)),
+        ("stores", 4, Some(0)),
+        ("tick", 2 * 8, Some(0)),
+    ];
+    assert_eq!(parts, expected);
+    assert_eq!(stall(&report, 1)[0].1.kernel, rest);
+}
+
+#[test]
 fn without_an_entry_address_page_faults_are_unknown() {
     if !have_qemu() {
         return;
