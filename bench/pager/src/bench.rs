@@ -48,7 +48,7 @@ pub fn main(process: &'static Process) -> i64 {
     let mut b = Bench {
         process,
         memory: Memory::new(process),
-        server: Server::find(process),
+        server: Server::find(process, board.count),
         board,
         number: 0,
     };
@@ -96,6 +96,18 @@ impl Bench {
         self.board.window(|| work(memory))
     }
 
+    /// The same, but first all servers come to rest, so that every CPU begins with the same in every run.
+    fn rested<T>(
+        &mut self,
+        ops: u64,
+        unit: &str,
+        name: &str,
+        work: impl FnOnce(&mut Memory) -> l4re_rs::Result<T>,
+    ) -> l4re_rs::Result<T> {
+        self.server.rest(&mut self.memory)?;
+        self.window(ops, unit, name, work)
+    }
+
     /// The windows that every number of programs has, and those of one program alone.
     fn run(&mut self) -> l4re_rs::Result<()> {
         self.board.gather();
@@ -132,7 +144,7 @@ impl Bench {
         let bare = Bare::new(self.process, &mut self.memory, p.at)?;
         // Once without counting: the task's page tables are there then.
         bare.run()?;
-        self.window(
+        self.rested(
             bare::PAGES,
             "page",
             "bare kernel: map and unmap a page",
@@ -154,6 +166,7 @@ impl Bench {
             unsafe { ds.clear(0, PAGE)? };
             self.memory.detach(p)?;
             self.memory.delete(ds);
+            self.server.settle(&mut self.memory)?;
         }
         Ok(())
     }
@@ -161,10 +174,10 @@ impl Bench {
     /// Allocate and clear by single-page requests.
     fn single_pages(&mut self) -> l4re_rs::Result<()> {
         let ds = self.memory.create(PAGES * PAGE, 0)?;
-        self.window(PAGES, "page", "allocate by single-page requests", |_| {
+        self.rested(PAGES, "page", "allocate by single-page requests", |_| {
             (0..PAGES).try_for_each(|i| ds.allocate(i * PAGE, PAGE))
         })?;
-        self.window(
+        self.rested(
             PAGES,
             "page",
             "free (clear) by single-page requests",
@@ -185,7 +198,7 @@ impl Bench {
             *place = self.memory.create(PAGES * PAGE, 0)?;
         }
         let mut pieces: [Option<Piece>; PIECES] = [None; PIECES];
-        self.window(OPS, "page", "first touch of 256-page dataspaces", |m| {
+        self.rested(OPS, "page", "first touch of 256-page dataspaces", |m| {
             for (place, ds) in pieces.iter_mut().zip(ds) {
                 let p = m.attach(ds, PAGES * PAGE)?;
                 touch(p, 1);
@@ -198,12 +211,13 @@ impl Bench {
             l4re_rs::println!("bench-pager: FAILED: contents lost");
             return Err(l4re_rs::Error::BadReply);
         }
-        self.window(OPS, "page", "detach and destroy them", |m| {
+        let server = self.server;
+        self.rested(OPS, "page", "detach and destroy them", |m| {
             for p in pieces.iter().flatten() {
                 m.detach(*p)?;
                 m.delete(p.ds);
             }
-            l4re_rs::Result::Ok(())
+            server.settle(m)
         })
     }
 
@@ -211,19 +225,20 @@ impl Bench {
     fn sequential(&mut self) -> l4re_rs::Result<()> {
         let ds = self.memory.create(SEQUENTIAL, 0)?;
         let p = self.memory.attach(ds, SEQUENTIAL)?;
-        self.window(
-            SEQUENTIAL / PAGE,
-            "page",
-            "sequential first touch of 8 MiB (M10)",
-            |_| touch(p, 1),
-        );
-        self.window(
+        let name = "sequential first touch of 8 MiB (M10)";
+        self.rested(SEQUENTIAL / PAGE, "page", name, |_| {
+            touch(p, 1);
+            Ok(())
+        })?;
+        let server = self.server;
+        self.rested(
             SEQUENTIAL / PAGE,
             "page",
             "destroy 8 MiB touched in order",
             |m| {
                 m.delete(ds);
-                m.detach(p)
+                m.detach(p)?;
+                server.settle(m)
             },
         )
     }
@@ -234,12 +249,11 @@ impl Bench {
         let ds = self.memory.create(size, 0)?;
         let p = self.memory.attach(ds, size)?;
         let touched = size / PAGE / 61 + 1;
-        self.window(
-            touched,
-            "page",
-            "sparse first touch, one page in 61",
-            |_| touch(p, 61),
-        );
+        let name = "sparse first touch, one page in 61";
+        self.rested(touched, "page", name, |_| {
+            touch(p, 61);
+            Ok(())
+        })?;
         self.memory.detach(p)?;
         self.memory.delete(ds);
         Ok(())

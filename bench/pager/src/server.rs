@@ -12,10 +12,15 @@ use zerocopy::IntoBytes;
 
 use crate::memory::{Memory, PAGE};
 
-/// Between two looks at a server that has something to finish.
+/// Microseconds between two looks at a server that has something to finish ...
 const LOOK: u64 = 1_000;
+/// ... and more for each other program: QEMU lets a busy CPU run for so long before the next one, and a
+/// sleep must not be over before the server's CPU has run at all.
+const EACH: u64 = 10_000;
 /// Looks that must agree.
 const AGREE: u32 = 3;
+/// Messages after which the server has seen what is to be zeroed ahead.
+const MESSAGES: u32 = 16;
 /// Looks at most.
 const LOOKS: u32 = 10_000;
 /// The kernel's debugger: print how its memory is used.
@@ -27,16 +32,19 @@ pub struct Server {
     /// The pager API, where the server has it.
     pub pager: Option<Pager>,
     debugger: Option<Cap<kind::Debugger>>,
+    /// Microseconds between two looks.
+    pace: u64,
 }
 
 impl Server {
-    /// Finds out.
+    /// Finds out; so many programs take part.
     #[must_use]
-    pub fn find(process: &Process) -> Self {
+    pub fn find(process: &Process, programs: u64) -> Self {
         let pager = Pager::new(process.env.mem_alloc());
         Server {
             pager: pager.info().is_ok().then_some(pager),
             debugger: process.env.get("jdb"),
+            pace: LOOK + EACH * (programs.max(1) - 1),
         }
     }
 
@@ -46,17 +54,41 @@ impl Server {
     /// # Errors
     /// The server's; `NoRoom` when it does not come to rest in ten seconds.
     pub fn settle(self, memory: &mut Memory) -> Result<()> {
+        self.look(memory, |m| (m.waiting == 0).then_some([m.used, m.kept, 0]))
+    }
+
+    /// The same, and until nothing more is zeroed ahead: what the server has ready then depends on its memory
+    /// alone, not on what was done before.
+    ///
+    /// # Errors
+    /// As [`Server::settle`].
+    pub fn rest(self, memory: &mut Memory) -> Result<()> {
+        if let Some(pager) = self.pager {
+            // It looks whether its idle thread has work after so many messages.
+            (0..MESSAGES).try_for_each(|_| pager.memory().map(|_| ()))?;
+        }
+        self.look(memory, |m| {
+            let done = m.waiting == 0 && m.held == 0;
+            done.then_some([m.used, m.kept, m.zeroed])
+        })
+    }
+
+    /// Looks at the server's memory until `settled` gives the same several times.
+    fn look(
+        self,
+        memory: &mut Memory,
+        settled: impl Fn(&reply::Memory) -> Option<[u64; 3]>,
+    ) -> Result<()> {
         let Some(pager) = self.pager else {
             let ds = memory.create(PAGE, 0)?;
             memory.delete(ds);
             return Ok(());
         };
-        let (mut last, mut same) = (pager.memory()?, 0);
+        let (mut last, mut same) = (settled(&pager.memory()?), 0);
         for _ in 0..LOOKS {
-            ipc::sleep(Timeout::from_us(LOOK));
-            let now = pager.memory()?;
-            let still = (now.used, now.kept, now.waiting) == (last.used, last.kept, last.waiting);
-            same = if still && now.waiting == 0 {
+            ipc::sleep(Timeout::from_us(self.pace));
+            let now = settled(&pager.memory()?);
+            same = if now.is_some() && now == last {
                 same + 1
             } else {
                 0
