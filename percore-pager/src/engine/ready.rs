@@ -19,8 +19,10 @@ pub(super) const RUN: PageOrder = match PageOrder::new(4) {
 };
 /// Most of each class.
 const DEPTH: [usize; CLASSES] = [256, 64, 4];
-/// At most one frame in so many is in a class.
-const PART: u64 = 8;
+/// At most one frame in so many is in each class. Blocks are what long sequential use takes, and the dearest to
+/// zero while somebody waits: so a core with 32 MiB has all four. What waits is free memory all the same,
+/// and is taken back when memory gets short.
+const PART: [u64; CLASSES] = [8, 8, 4];
 
 /// How many of a class may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +36,11 @@ pub(super) struct ZeroDepth {
 }
 
 impl ZeroDepth {
-    /// 1 MiB, 4 MiB and 8 MiB, but none more than an eighth of `present` frames.
+    /// 1 MiB, 4 MiB and 8 MiB, but none more than its part of `present` frames.
     pub(super) fn for_frames(present: u64) -> Self {
         let part = |class: usize| {
             let frames = u64::from(ORDERS[class].frames());
-            (present / PART / frames).min(DEPTH[class] as u64) as u32
+            (present / PART[class] / frames).min(DEPTH[class] as u64) as u32
         };
         ZeroDepth {
             frames: part(0),
