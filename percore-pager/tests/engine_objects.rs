@@ -363,8 +363,9 @@ impl Rig {
                 .all(|word| self.objects.find(*word).is_none())
         );
         // The sweep finds exactly the objects with a gate.
-        let (mut cursor, mut found) = (0, vec![]);
+        let (mut cursor, mut found, mut turns) = (0, vec![], 0);
         loop {
+            turns += 1;
             match self.objects.sweep(&mut cursor, 7, |_| false) {
                 Some(label) => found.push(label.word()),
                 None if cursor == 0 => break,
@@ -379,6 +380,9 @@ impl Rig {
             .map(|(l, _)| *l)
             .collect();
         assert_eq!(found, gates);
+        // However large the table is, and a turn ends with what it finds.
+        let ever = self.known.len() + self.gone.len();
+        assert!(turns <= ever / 7 + 1 + found.len(), "{turns} turns");
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Objects<'a> {
     /// Objects on their way out.
     pub(super) condemned: Link,
     live: u32,
+    /// Entries that were ever used: the first ones, as free ones are taken in order and given back in front.
+    begun: u32,
     /// The number of entry 0 in labels.
     first: u32,
     /// The regions that faults were in last.
@@ -52,6 +54,7 @@ impl<'a> Objects<'a> {
             entries,
             condemned: NONE,
             live: 0,
+            begun: 0,
             first,
             recent: [const { Recent::NONE }; RECENT],
         }
@@ -122,6 +125,7 @@ impl<'a> Objects<'a> {
             prev: NONE,
         };
         self.free = free;
+        self.begun = self.begun.max(at + 1);
         if let Some(sibling) = self.entry(sibling) {
             sibling.prev = at;
         }
@@ -201,7 +205,8 @@ impl<'a> Objects<'a> {
 
     /// One of the objects with a gate that `alive` says have none any more, looking at no more than
     /// `most` entries from `cursor` on: after a deletion notice, call it until the cursor is back
-    /// at 0 and condemn what it finds (MOE-OBJ-08). `alive` gets the entry's number.
+    /// at 0 and condemn what it finds (MOE-OBJ-08). `alive` gets the entry's number. A round is through the
+    /// entries that were ever used, not the whole table, which is as large as the core's memory allows.
     pub fn sweep(
         &self,
         cursor: &mut u32,
@@ -210,7 +215,8 @@ impl<'a> Objects<'a> {
     ) -> Option<Label> {
         for _ in 0..most {
             let at = *cursor;
-            let Some(entry) = self.entries.get(at as usize) else {
+            let begun = self.entries.get(..self.begun as usize);
+            let Some(entry) = begun.and_then(|begun| begun.get(at as usize)) else {
                 *cursor = 0;
                 return None;
             };
