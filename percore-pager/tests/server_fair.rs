@@ -109,6 +109,46 @@ fn service_factory(rig: &mut Rig, pages: u64) -> Cap {
     rig.receive(&reply).expect("a capability")
 }
 
+/// A copy of so many pages from another server that is asked through the fetching thread.
+fn copier(rig: &mut Rig, factory: Cap, pages: u64) -> u32 {
+    let ds = rig.dataspace(factory, pages * PAGE);
+    let source = Item::Foreign(pages * PAGE, Manner::Queued);
+    let words = [3, 0, 0, pages * PAGE];
+    parked(rig.send(ds, proto::DATASPACE, &words, &[source]))
+}
+
+/// A long copy from another server, or several of one client, delay another client's copy by a question each
+/// time that it asks one, and not to their end.
+#[test]
+fn copies_from_other_servers_take_turns() {
+    for calls in [1, 3] {
+        let mut rig = Rig::new();
+        let (greedy, other) = (
+            service_factory(&mut rig, 300),
+            service_factory(&mut rig, 100),
+        );
+        let long: Vec<u32> = (0..calls).map(|_| copier(&mut rig, greedy, 40)).collect();
+        rig.run();
+        let short = copier(&mut rig, other, 2);
+        let mut asked = 0;
+        while !rig.answers.contains_key(&short) {
+            rig.run();
+            assert!(rig.tables().fetch_once(), "somebody asks");
+            rig.core.foreign_ready();
+            rig.run();
+            asked += 1;
+        }
+        // Three of its own, for the size and two pages; and one of the other client before each of them.
+        assert!(asked <= 7, "{asked} questions, {calls} other calls");
+        fetch_all(&mut rig);
+        assert!(long.iter().all(|ticket| rig.answers[ticket].label == 0));
+        for factory in [greedy, other] {
+            rig.tables().delete(factory.id);
+        }
+        rig.check_empty();
+    }
+}
+
 /// A call that keeps its place until another server answers, which it does not.
 fn sleeper(rig: &mut Rig, factory: Cap) -> Outcome {
     let ds = rig.dataspace(factory, PAGE);

@@ -5,12 +5,13 @@ mod machine;
 mod server_support;
 
 use l4_sys::{Errno, proto};
+use l4re_rs::varg::Arg;
 use machine::{PAGE, foreign_byte};
 use percore_pager::engine::kernel::Place;
 use percore_pager::engine::rm::flag;
 use percore_pager::frames::FrameNo;
 use server_support::requests::{attach, attach_words, copy, ds, fault, fill, peek, rm, weak};
-use server_support::{Item, Manner, Outcome, Rig};
+use server_support::{Item, Manner, Outcome, Rig, Shape};
 
 const RX: u32 = 5;
 
@@ -206,4 +207,159 @@ fn foreign_dataspaces_are_shown_to_loaders() {
     rig.drop_cap(map);
     rig.check_empty();
     assert!(rig.tables().shown.is_empty());
+}
+
+/// What an attach of a foreign dataspace lacks is there when what is ending has ended: an entry of the table,
+/// the account's memory (CL-22).
+#[test]
+fn showing_waits_for_what_ends() {
+    for lacks_entry in [true, false] {
+        let mut rig = Rig::shaped(Shape {
+            entries: 8,
+            ..Shape::USUAL
+        });
+        rig.tables().window = Some(FrameNo(machine::BASE + 1024 + 1));
+        let root = rig.root;
+        let factory = rig.factory(root, 40);
+        let map = rig.map(factory);
+        let victim = rig.dataspace(factory, 30 * PAGE);
+        for page in (0..30).step_by(2) {
+            rig.map_page(victim, page, 7);
+        }
+        if lacks_entry {
+            while rig.core.objects.has_room() {
+                rig.dataspace(root, PAGE);
+            }
+        } else {
+            // Nothing is left of the quota.
+            for page in (1..30).step_by(2) {
+                rig.map_page(victim, page, 7);
+            }
+            let more = rig.dataspace(factory, 40 * PAGE);
+            let full = |rig: &mut Rig, page| rig.map_page(more, page, 7).error();
+            let last = (0..40).find_map(|page| full(&mut rig, page));
+            assert_eq!(last, Some(Errno::NoMem));
+            let sizes = [8, 64, 512, 4096];
+            for size in sizes.iter().rev() {
+                let words = rig.create_words(proto::DATASPACE, &[Arg::Uint(*size)]);
+                while rig.core.objects.has_room() {
+                    let reply = rig.call(factory, proto::FACTORY, &words, &[]);
+                    if reply.error().is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+        rig.tables().delete(victim.id);
+        let args = (0x10_0000, 4 * PAGE, RX, PAGE, 0);
+        let got = attach(&mut rig, map, Item::Foreign(8 * PAGE, Manner::Prompt), args);
+        assert_eq!(got.error(), None, "lacks an entry: {lacks_entry}");
+        assert_eq!(rig.tables().shown.len(), 1);
+        let page = fault(&mut rig, map, 0x10_0000);
+        assert_eq!(page.memory().0, 0x10_0000);
+    }
+}
+
+/// A client that ends with its calls, whether their questions wait, are asked, are answered and not taken, or
+/// what they show is there and lacks something: nothing stays, and another client's copy comes to its end.
+#[test]
+fn who_ends_while_others_are_asked_leaves_nothing() {
+    let steps = 14;
+    for step in 0..steps {
+        for order in [0, 1] {
+            let mut rig = Rig::new();
+            rig.tables().window = Some(FrameNo(machine::BASE + 1024 + 1));
+            let root = rig.root;
+            let (gone, stays) = (rig.factory(root, 100), rig.factory(root, 100));
+            let map = rig.map(gone);
+            let to = [
+                rig.dataspace(gone, 3 * PAGE),
+                rig.dataspace(stays, 3 * PAGE),
+            ];
+            let queued = Item::Foreign(3 * PAGE, Manner::Queued);
+            let mut tickets = vec![];
+            let mut send = |rig: &mut Rig, to, protocol, words: &[u64]| {
+                let Outcome::Parked(ticket) = rig.send(to, protocol, words, &[queued]) else {
+                    panic!("it waits")
+                };
+                tickets.push(ticket.0);
+            };
+            let words = attach_words(&mut rig, (0x10_0000, 2 * PAGE, RX, PAGE, 0));
+            let copy = [3, 0, 0, 3 * PAGE];
+            if order == 0 {
+                send(&mut rig, map, proto::RM, &words);
+            }
+            send(&mut rig, to[0], proto::DATASPACE, &copy);
+            send(&mut rig, to[1], proto::DATASPACE, &copy);
+            if order == 1 {
+                send(&mut rig, map, proto::RM, &words);
+            }
+            let ticket = tickets[if order == 0 { 2 } else { 1 }];
+            for n in 0..step {
+                if n % 2 == 0 {
+                    rig.turn();
+                } else if rig.tables().fetch_once() {
+                    rig.core.foreign_ready();
+                }
+            }
+            // The fetching thread is at a question, too.
+            let utcb = rig.utcb();
+            let asked = step % 4 == 3 && rig.tables().fetch.ask(utcb).is_some();
+            let about = utcb.mr(0);
+            rig.tables().delete(gone.id);
+            for _ in 0..step % 3 {
+                rig.turn();
+            }
+            if asked {
+                utcb.set_mr(0, 0);
+                utcb.set_mr(1, PAGE);
+                utcb.set_mr(2, 1);
+                let answered = rig.tables().fetch.answered(utcb);
+                assert!(answered.is_none_or(|from| from.0 == about));
+                rig.core.foreign_ready();
+            }
+            rig.run();
+            while rig.tables().fetch_once() {
+                rig.core.foreign_ready();
+                rig.run();
+            }
+            assert_eq!(rig.answers[&ticket].label, 0, "{step} {order}");
+            assert_eq!(rig.answers.len(), 3, "{step} {order}");
+            rig.drop_cap(stays);
+            rig.check_empty();
+        }
+    }
+}
+
+/// The same while what is shown lacks an entry, which it waits for.
+#[test]
+fn who_ends_while_it_lacks_something_leaves_nothing() {
+    for turns in 0..12 {
+        let mut rig = Rig::shaped(Shape {
+            entries: 8,
+            ..Shape::USUAL
+        });
+        rig.tables().window = Some(FrameNo(machine::BASE + 1024 + 1));
+        let root = rig.root;
+        let factory = rig.factory(root, 100);
+        let map = rig.map(factory);
+        let victim = rig.dataspace(root, 200 * PAGE);
+        for page in (0..200).step_by(2) {
+            rig.map_page(victim, page, 7);
+        }
+        while rig.core.objects.has_room() {
+            rig.dataspace(factory, PAGE);
+        }
+        let words = attach_words(&mut rig, (0x10_0000, 2 * PAGE, RX, PAGE, 0));
+        rig.tables().delete(victim.id);
+        let item = Item::Foreign(3 * PAGE, Manner::Prompt);
+        let Outcome::Parked(_) = rig.send(map, proto::RM, &words, &[item]) else {
+            panic!("it waits")
+        };
+        for _ in 0..turns {
+            rig.turn();
+        }
+        rig.tables().delete(factory.id);
+        rig.check_empty();
+    }
 }

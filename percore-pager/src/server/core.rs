@@ -23,6 +23,7 @@ use l4re_rs::client::dataspace::op;
 use l4re_rs::server::Incoming;
 
 use crate::engine::ds::{self, Ask};
+use crate::engine::kernel::Foreign;
 use crate::engine::objects::{self, Found, Label, Object, Objects};
 use crate::engine::proto::dataspace;
 use crate::engine::rm::Range;
@@ -314,9 +315,14 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         }
     }
 
-    /// A foreign server has answered: calls that waited for it go on (see [`World`]).
+    /// Foreign servers have answered: calls that waited go on (see [`World`]).
     pub fn foreign_ready(&mut self) {
         self.parked.wake();
+    }
+
+    /// The same for what waits for an answer about this capability.
+    pub fn foreign_answered(&mut self, from: Foreign) {
+        self.parked.wake_for(from);
     }
 
     /// What this thread has done.

@@ -25,4 +25,4 @@ pub use self::api::{CoreAt, Where};
 pub use self::core::{Core, Setting, Ticket, Turn, Verdict};
 pub use counters::Counters;
 pub use parked::Parked;
-pub use world::World;
+pub use world::{Client, World};

@@ -435,6 +435,8 @@ impl Rig {
         let tables = self.tables();
         assert_eq!((tables.gates.len(), tables.held.len()), (1, 0));
         assert!(tables.foreign.is_empty() && tables.fake.maps.is_empty());
+        assert!(tables.open.is_empty() && tables.kept.is_empty() && tables.shown.is_empty());
+        assert!(tables.fetch.rests(), "nobody asks any more");
         let root = self.root;
         let [quota, reserved, _, committed, _] = self.info(root);
         assert_eq!((reserved, committed), (0, 0), "of a quota of {quota}");

@@ -11,8 +11,8 @@ use percore_pager::engine::Kernel;
 use percore_pager::engine::kernel::{Block, Foreign, Place, Revoke};
 use percore_pager::engine::objects::Label;
 use percore_pager::frames::{FrameNo, Run};
-use percore_pager::server::World;
-use percore_pager::server::shell::fetch::{Fetch, Question};
+use percore_pager::server::shell::fetch::{Fetch, Line, Question};
+use percore_pager::server::{Client, World};
 
 use crate::machine::Fake;
 
@@ -72,10 +72,17 @@ pub struct Tables {
     pub window: Option<FrameNo>,
     /// Entries of what is shown there.
     pub shown: Vec<u32>,
+    /// Foreign capabilities whose memory appears there already.
+    pub open: BTreeSet<u64>,
+    /// Entries for whose sake a foreign dataspace is kept.
+    pub kept: BTreeSet<u32>,
+    /// Whose request each foreign capability came with.
+    pub clients: BTreeMap<u64, Client>,
 }
 
 impl Tables {
-    pub fn new(fake: Fake, utcb: UtcbRef) -> Self {
+    pub fn new(mut fake: Fake, utcb: UtcbRef) -> Self {
+        let lines = fake.loans.lend(Line::EMPTY, 64);
         Tables {
             fake,
             utcb,
@@ -87,11 +94,14 @@ impl Tables {
             fuse: None,
             received: None,
             foreign: BTreeMap::new(),
-            fetch: Fetch::new(0),
+            fetch: Fetch::new(0, lines),
             peers: BTreeMap::new(),
             foreign_calls: 0,
             window: None,
             shown: vec![],
+            open: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            clients: BTreeMap::new(),
         }
     }
 
@@ -105,6 +115,8 @@ impl Tables {
         self.held = BTreeSet::new();
         self.foreign = BTreeMap::new();
         self.peers = BTreeMap::new();
+        self.clients = BTreeMap::new();
+        (self.open, self.kept) = (BTreeSet::new(), BTreeSet::new());
         (self.lines, self.shown) = (vec![], vec![]);
         // SAFETY: the caller's promise.
         unsafe { self.fake.release() }
@@ -177,7 +189,8 @@ impl Tables {
         let size = self.foreign.get(&from).map_or(0, |it| it.0);
         self.utcb.set_mr(0, 0);
         self.utcb.set_mr(1, if bytes == 0 { size } else { bytes });
-        assert!(self.fetch.answered(self.utcb));
+        self.utcb.set_mr(2, 1);
+        assert_eq!(self.fetch.answered(self.utcb), Some(Foreign(from)));
         true
     }
 
@@ -188,7 +201,10 @@ impl Tables {
         match it.1 {
             Manner::Slow if !it.2 => Err(Errno::Again),
             Manner::Refuses(error) => Err(error),
-            Manner::Queued | Manner::Filled(_) => self.fetch.answer(question).map(|_| (it.0, it.1)),
+            Manner::Queued | Manner::Filled(_) => {
+                let client = self.clients[&foreign.0];
+                self.fetch.answer(question, client).map(|_| (it.0, it.1))
+            }
             manner => {
                 it.2 = false;
                 Ok((it.0, manner))
@@ -250,6 +266,7 @@ impl Kernel for Tables {
     fn ended(&mut self, entry: u32) {
         self.clobber();
         self.shown.retain(|shown| *shown != entry);
+        self.kept.remove(&entry);
     }
 
     fn unhold(&mut self, entry: u32) {
@@ -297,19 +314,21 @@ impl World for Tables {
         Ok(())
     }
 
-    fn take_received(&mut self, index: usize) -> Result<Foreign, Errno> {
+    fn take_received(&mut self, index: usize, client: Client) -> Result<Foreign, Errno> {
         assert_eq!(index, 0);
         let taken = self.received.take();
         self.may_fail()?;
         let (size, manner) = taken.ok_or(Errno::NoEnt)?;
         let id = 1 + self.foreign.keys().max().copied().unwrap_or(0);
         self.foreign.insert(id, (size, manner, false));
+        self.clients.insert(id, client);
         Ok(Foreign(id))
     }
 
     fn drop_foreign(&mut self, foreign: Foreign) {
         self.clobber();
         let known = self.foreign.remove(&foreign.0);
+        self.open.remove(&foreign.0);
         assert!(known.is_some(), "a foreign capability was dropped twice");
         self.fetch.forget(foreign);
     }
@@ -331,26 +350,41 @@ impl World for Tables {
             offset,
             bytes: size,
             execute,
-            window: Fpage(0),
+            at: 0,
+            clear: 0,
         };
-        let asked = self.ask(foreign, question);
-        if asked != Err(Errno::Again) {
-            self.foreign.remove(&foreign.0).expect("taken before");
+        // Once it is there it stays there.
+        if !self.open.contains(&foreign.0) {
+            match self.ask(foreign, question) {
+                Ok(_) => self.open.insert(foreign.0),
+                Err(error) => {
+                    let refused = matches!(self.foreign[&foreign.0].1, Manner::Refuses(_));
+                    return Err(if refused { Errno::NoEnt } else { error });
+                }
+            };
         }
-        asked?;
         self.window.ok_or(Errno::NoMem)
     }
 
-    fn shown(&mut self, _start: FrameNo, entry: Option<u32>) {
-        self.clobber();
-        self.shown.extend(entry);
+    fn keep_shown(&mut self, foreign: Foreign, entry: u32) -> Result<(), Errno> {
+        assert!(self.open.contains(&foreign.0));
+        self.may_fail()?;
+        self.kept.insert(entry);
+        Ok(())
     }
 
-    fn peer(&mut self, label: u64) -> Option<Foreign> {
+    fn shown(&mut self, foreign: Foreign, entry: u32) {
+        assert!(self.kept.contains(&entry), "it was kept");
+        self.drop_foreign(foreign);
+        self.shown.push(entry);
+    }
+
+    fn peer(&mut self, label: u64, client: Client) -> Option<Foreign> {
         self.clobber();
         let size = *self.peers.get(&label)?;
         let id = 1 + self.foreign.keys().max().copied().unwrap_or(0);
         self.foreign.insert(id, (size, Manner::Slow, false));
+        self.clients.insert(id, client);
         Some(Foreign(id))
     }
 

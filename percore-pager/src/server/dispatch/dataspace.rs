@@ -99,6 +99,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         if !self.pool.arena().get(object).may_write(writable) {
             return Err(Errno::Access);
         }
+        let client = self.client_of(target);
         let from = match copy.source {
             Received::OwnGate(word) => match self.objects.find(word) {
                 Some(Found {
@@ -116,9 +117,13 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                     }));
                 }
                 Some(_) => return Err(Errno::Inval),
-                None => self.pool.kernel.peer(word & !3).ok_or(Errno::Inval)?,
+                None => self
+                    .pool
+                    .kernel
+                    .peer(word & !3, client)
+                    .ok_or(Errno::Inval)?,
             },
-            other if other.is_cap() => self.pool.kernel.take_received(0)?,
+            other if other.is_cap() => self.pool.kernel.take_received(0, client)?,
             _ => return Err(Errno::Inval),
         };
         self.copy_from(found, copy, from)

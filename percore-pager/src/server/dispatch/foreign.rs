@@ -14,7 +14,7 @@ use l4_sys::{Errno, MsgTag, PAGE_SIZE, UtcbRef};
 use crate::engine::ds;
 use crate::engine::objects::{Label, Object};
 use crate::engine::proto::rm::{self as message, Attach};
-use crate::engine::rm::{self, AttachFlags, Contents, Place, flag};
+use crate::engine::rm::{self, AttachFlags, Contents, Place, Range, flag};
 use crate::frames::{FrameNo, Reshape, Run};
 use crate::server::core::{Core, Ticket, Verdict};
 use crate::server::parked::{Call, Shown, Step};
@@ -44,7 +44,8 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         if place.size() > LARGEST {
             return None;
         }
-        let from = self.pool.kernel.take_received(0).ok()?;
+        let client = self.client_of(map);
+        let from = self.pool.kernel.take_received(0, client).ok()?;
         let contents = Contents {
             backing: None,
             offset: attach.offset,
@@ -63,34 +64,55 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         Some(self.begin(Call::Show(shown), utcb, ticket))
     }
 
-    /// A step of it. Whatever the other server refuses is NoEnt here.
+    /// A step of it. Whatever the other server refuses is NoEnt here. What is lacking may be there when
+    /// objects that are ending have ended; what is shown already stays until then.
     pub(in crate::server) fn show(&mut self, it: Shown, utcb: UtcbRef) -> Step {
-        let here = self.objects.look(it.map).is_some();
-        if !here || !self.objects.has_room() {
-            self.pool.kernel.drop_foreign(it.from);
-            let error = if here { Errno::NoMem } else { Errno::BadProto };
-            return Step::Done(Err(error));
-        }
-        let part = (it.contents.offset & !(PAGE_SIZE - 1), it.place.size());
-        let execute = it.contents.flags & flag::X != 0;
-        match self.pool.kernel.show_foreign(it.from, part, execute) {
+        let ending = self.ends();
+        match self.try_show(&it, utcb) {
             Err(Errno::Again) => Step::Asleep,
-            Err(_) => Step::Done(Err(Errno::NoEnt)),
-            Ok(start) => Step::Done(self.attach_shown(it, start, utcb)),
+            Err(Errno::NoMem) if ending => Step::Short,
+            Err(error) => {
+                self.pool.kernel.drop_foreign(it.from);
+                Step::Done(Err(error))
+            }
+            shown => Step::Done(shown),
         }
     }
 
-    fn attach_shown(&mut self, it: Shown, start: FrameNo, utcb: UtcbRef) -> Result<MsgTag, Errno> {
-        let made = self.make_shown(&it, start);
-        let entry = made.map(|label| self.objects.number(label)).ok();
-        self.pool.kernel.shown(start, entry);
-        let label = made?;
+    /// After an error nothing has changed, and the capability is there.
+    fn try_show(&mut self, it: &Shown, utcb: UtcbRef) -> Result<MsgTag, Errno> {
+        if self.objects.look(it.map).is_none() {
+            return Err(Errno::BadProto);
+        }
+        if !self.objects.has_room() {
+            return Err(Errno::NoMem);
+        }
+        let part = (it.contents.offset & !(PAGE_SIZE - 1), it.place.size());
+        let execute = it.contents.flags & flag::X != 0;
+        let start = self.pool.kernel.show_foreign(it.from, part, execute)?;
+        let made = self.make_shown(it, start)?;
+        match self.attach_shown(it, made) {
+            Ok(range) => {
+                let entry = self.objects.number(made);
+                self.pool.kernel.shown(it.from, entry);
+                message::answer_place(utcb, range)
+            }
+            Err(error) => {
+                self.objects.condemn(&mut self.pool, made);
+                Err(error)
+            }
+        }
+    }
+
+    fn attach_shown(&mut self, it: &Shown, made: Label) -> Result<Range, Errno> {
         let Some(Object::RegionMap(map)) = self.objects.look(it.map) else {
             return Err(Errno::BadProto);
         };
+        let entry = self.objects.number(made);
+        self.pool.kernel.keep_shown(it.from, entry)?;
         let backing = self
             .objects
-            .add_user(&mut self.pool, label)
+            .add_user(&mut self.pool, made)
             .ok_or(Errno::NoMem)?;
         let offset = it.contents.offset % PAGE_SIZE;
         let contents = Contents {
@@ -98,12 +120,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             offset,
             ..it.contents
         };
-        let range = rm::attach(&mut self.pool, map, it.place, contents);
-        if range.is_err() {
-            // Its only user: this ends it.
-            self.objects.drop_user(&mut self.pool, backing);
-        }
-        message::answer_place(utcb, range?)
+        rm::attach(&mut self.pool, map, it.place, contents)
     }
 
     /// The object without a gate that stands for what is shown.

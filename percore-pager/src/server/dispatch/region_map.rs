@@ -12,7 +12,7 @@ use crate::engine::{Ref, Store};
 use crate::frames::Reshape;
 use crate::server::core::{Core, Ticket, Verdict};
 use crate::server::parked::Call;
-use crate::server::world::World;
+use crate::server::world::{Client, World};
 
 impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     pub(super) fn region_map(
@@ -129,7 +129,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             Some(Received::OwnGate(word)) => self.objects.find(word),
             Some(other) if other.is_cap() => {
                 // Not ours: to be gone at once.
-                if let Ok(foreign) = self.pool.kernel.take_received(0) {
+                if let Ok(foreign) = self.pool.kernel.take_received(0, Client::NOBODY) {
                     self.pool.kernel.drop_foreign(foreign);
                 }
                 None

@@ -101,12 +101,14 @@ impl Call {
         }
     }
 
-    /// Whether its steps put questions to other servers.
-    pub(super) fn asks_others(&self) -> bool {
-        matches!(
-            self,
-            Call::AskForeign(_) | Call::CopyForeign { .. } | Call::Show(_)
-        )
+    /// The capability through which its steps put questions to another server.
+    pub(super) fn foreign(&self) -> Option<Foreign> {
+        match self {
+            Call::AskForeign(ask) => Some(ask.from),
+            Call::CopyForeign { from, .. } => Some(*from),
+            Call::Show(shown) => Some(shown.from),
+            _ => None,
+        }
     }
 }
 

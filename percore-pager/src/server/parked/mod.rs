@@ -19,11 +19,12 @@ use l4_sys::{Errno, MsgTag, UtcbRef};
 use l4re_rs::server::Incoming;
 
 use crate::engine::ds::Work;
+use crate::engine::kernel::Foreign;
 use crate::engine::objects::Label;
 use crate::frames::Reshape;
 
 use super::core::{Core, Ticket, Turn, Verdict};
-use super::world::World;
+use super::world::{Client, World};
 
 pub(super) use call::{Call, ForeignCopy, Saved, Shown};
 pub(super) use step::Step;
@@ -45,21 +46,11 @@ enum State {
     Taken,
 }
 
-/// Whose call it is: the factory on top of the tree of the object that was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    /// The server's own, or that of an object which is gone.
-    Nobody,
-    Tree(Label),
-    /// Of an object that is nested too deep to look.
-    Deep,
-}
-
 /// A place for a parked call: memory that the caller of [`Core::new`] provides.
 #[derive(Clone, Copy, Debug)]
 pub struct Parked {
     state: State,
-    owner: Owner,
+    owner: Client,
     /// Turns that the call goes on to wait for memory.
     patience: u16,
     ticket: Ticket,
@@ -70,7 +61,7 @@ impl Parked {
     /// A place with nothing in it.
     pub const EMPTY: Parked = Parked {
         state: State::Free,
-        owner: Owner::Nobody,
+        owner: Client::NOBODY,
         patience: 0,
         ticket: Ticket(0),
         call: None,
@@ -105,7 +96,7 @@ impl<'a> Calls<'a> {
 
     /// Puts a call aside; `false` when there is no place, or its owner has too many.
     #[must_use = "the caller still waits when it is false"]
-    fn put(&mut self, owner: Owner, ticket: Ticket, call: Call, asleep: bool) -> bool {
+    fn put(&mut self, owner: Client, ticket: Ticket, call: Call, asleep: bool) -> bool {
         let (mut free, mut mine) = (0, 0);
         let mut at = None;
         for (n, place) in self.places.iter().enumerate() {
@@ -162,6 +153,18 @@ impl<'a> Calls<'a> {
             }
         }
         None
+    }
+
+    /// The call that asks through this capability can go on.
+    pub(super) fn wake_for(&mut self, from: Foreign) {
+        let asks = |call: &Call| call.foreign() == Some(from);
+        for place in self.places.iter_mut() {
+            if place.state == State::Asleep && place.call.as_ref().is_some_and(asks) {
+                place.state = State::Awake;
+                self.awake += 1;
+                self.asleep -= 1;
+            }
+        }
     }
 
     /// All calls can go on.
@@ -223,17 +226,21 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         }
     }
 
-    fn whose(&self, call: &Call) -> Owner {
-        let Some(mut top) = call.label() else {
-            return Owner::Nobody;
-        };
+    fn whose(&self, call: &Call) -> Client {
+        call.label()
+            .map_or(Client::NOBODY, |label| self.client_of(label))
+    }
+
+    /// Whose an object is.
+    pub(super) fn client_of(&self, object: Label) -> Client {
+        let mut top = object;
         for _ in 0..NESTED {
             match self.objects.parent(top) {
                 Some(above) => top = above,
-                None => return Owner::Tree(top),
+                None => return Client::tree(top),
             }
         }
-        Owner::Deep
+        Client::DEEP
     }
 
     /// Puts a message aside until objects that are ending have given their memory back; `false` when

@@ -29,21 +29,6 @@ pub(in crate::server) enum Step {
 impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// Does a turn's worth of a call; its answer is written when it is done.
     pub(super) fn step(&mut self, call: &mut Call, utcb: UtcbRef) -> Step {
-        let foreign = call.asks_others();
-        let step = self.step_any(call, utcb);
-        if foreign && matches!(step, Step::Done(_)) {
-            self.next_may_ask();
-        }
-        step
-    }
-
-    /// A call asks other servers nothing more. One question is under way at a time, so others may
-    /// have been told to wait although nobody has asked theirs: they ask again.
-    fn next_may_ask(&mut self) {
-        self.parked.wake();
-    }
-
-    fn step_any(&mut self, call: &mut Call, utcb: UtcbRef) -> Step {
         match call {
             Call::Work { target, work } => {
                 if !self.is_dataspace(*target) {
@@ -195,9 +180,6 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
 
     /// Gives back what a call holds that is not finished.
     pub(super) fn give_up(&mut self, call: Call) {
-        if call.asks_others() {
-            self.next_may_ask();
-        }
         match call {
             Call::AskForeign(ForeignCopy { from, .. }) | Call::CopyForeign { from, .. } => {
                 self.pool.kernel.drop_foreign(from);

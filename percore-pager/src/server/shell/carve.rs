@@ -13,6 +13,9 @@ use crate::frames::{FrameNo, Run};
 use crate::server::api::CoreAt;
 use crate::server::parked::Parked;
 
+use super::fetch::Line;
+use super::windows::Window;
+
 /// Bytes of a cache line.
 const LINE: u64 = 64;
 
@@ -76,6 +79,16 @@ impl Carver {
     /// Places for parked calls.
     pub fn parked(&mut self, count: usize) -> Option<&'static mut [Parked]> {
         self.slice(count, Parked::EMPTY)
+    }
+
+    /// Places for questions to other servers.
+    pub fn lines(&mut self, count: usize) -> Option<&'static mut [Line]> {
+        self.slice(count, Line::EMPTY)
+    }
+
+    /// Places for what of other servers' is shown.
+    pub fn windows(&mut self, count: usize) -> Option<&'static mut [Window]> {
+        self.slice(count, Window::EMPTY)
     }
 
     /// Ranges of addresses.

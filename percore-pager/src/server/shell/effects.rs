@@ -19,17 +19,19 @@ use crate::engine::Kernel;
 use crate::engine::kernel::{Block, Foreign, Place, Revoke};
 use crate::engine::objects::Label;
 use crate::frames::{FrameNo, Run};
-use crate::server::World;
+use crate::server::{Client, World};
 
-use super::fetch::{Fetch, Question};
+use super::fetch::{Fetch, Line, Question};
 use super::place::FOREIGN_ORDER;
 use super::place::{Places, Slots};
-use super::windows::Windows;
+use super::windows::{Blocks, Open, Window, Windows};
 
 /// Receive buffers of a wait: single capabilities.
 pub const BUFFERS: usize = 2;
-/// Slots of the thread's own for received capabilities, from this one on, as many as a word has bits.
+/// Slots of the thread's own for received capabilities, from this one on.
 const RECEIVED: u64 = 32;
+/// How many: as many as a word has bits. More than calls can be under way, with the buffers.
+pub const FOREIGN: usize = u64::BITS as usize;
 
 /// How long a line for people waits for the log that takes it, in microseconds; then it is lost.
 const LOG_PATIENCE_US: u64 = 10_000;
@@ -50,6 +52,8 @@ pub struct Effects {
     used: u64,
     /// Which of them the buffers are.
     buffers: [u32; BUFFERS],
+    /// Whose request each came with.
+    clients: [Client; FOREIGN],
     /// Questions to other servers.
     pub fetch: Fetch,
     windows: Windows,
@@ -70,10 +74,20 @@ pub struct Handles {
     pub places: Places,
 }
 
+/// Memory of the thread's for other servers' dataspaces.
+#[derive(Debug)]
+pub struct Desk {
+    /// Address of a page that the fetching thread writes to.
+    pub buffer: u64,
+    /// Places for questions, [`FOREIGN`] of them.
+    pub lines: &'static mut [Line],
+    /// Places for what is shown, [`SHOWN`](super::place::SHOWN) of them.
+    pub windows: &'static mut [Window],
+}
+
 impl Effects {
-    /// The world of thread number `worker`. `buffer` is the address of a page that its fetching thread
-    /// writes to.
-    pub fn new(worker: u32, slots: Slots, handles: Handles, buffer: u64) -> Self {
+    /// The world of thread number `worker`.
+    pub fn new(worker: u32, slots: Slots, handles: Handles, desk: Desk) -> Self {
         Effects {
             worker,
             slots,
@@ -83,8 +97,9 @@ impl Effects {
             log: handles.log,
             used: (1 << BUFFERS) - 1,
             buffers: core::array::from_fn(|n| n as u32),
-            fetch: Fetch::new(buffer),
-            windows: Windows::new(worker, handles.places),
+            clients: [Client::NOBODY; FOREIGN],
+            fetch: Fetch::new(desk.buffer, desk.lines),
+            windows: Windows::new(worker, handles.places, desk.windows),
         }
     }
 
@@ -100,10 +115,31 @@ impl Effects {
         Cap::new(self.slots.held(self.worker, entry))
     }
 
-    /// Takes what is in a window away from this task and everybody who got it from here.
-    fn empty(&self, window: Fpage) {
-        // SAFETY: windows hold other servers' memory, and no reference points there.
-        let _ = unsafe { self.task.unmap(&[window]) };
+    /// Takes what is shown away from this task and everybody who got it from here.
+    fn empty(&self, blocks: Blocks) {
+        let mut room = [Fpage(0); Blocks::MOST];
+        // SAFETY: the blocks hold other servers' memory, and no reference points there.
+        let _ = unsafe { self.task.unmap(blocks.pages(&mut room)) };
+    }
+
+    /// The number of a foreign capability that is in use.
+    fn number(&self, foreign: Foreign) -> Option<usize> {
+        let first = self.received(0).slot();
+        let n = CapIdx::from_raw(foreign.0).slot().wrapping_sub(first);
+        (n < FOREIGN as u64 && self.used & 1 << n != 0).then_some(n as usize)
+    }
+
+    fn client(&self, foreign: Foreign) -> Client {
+        let client = self.number(foreign).and_then(|n| self.clients.get(n));
+        client.copied().unwrap_or(Client::NOBODY)
+    }
+
+    /// A slot for a foreign capability of this client's is in use from now on.
+    fn use_slot(&mut self, n: u32, client: Client) {
+        self.used |= 1 << n;
+        if let Some(place) = self.clients.get_mut(n as usize) {
+            *place = client;
+        }
     }
 
     /// Sets the receive buffers; to be called before each wait.
@@ -188,7 +224,7 @@ impl Kernel for Effects {
             offset,
             bytes,
         };
-        let got = self.fetch.answer(question)?;
+        let got = self.fetch.answer(question, self.client(from))?;
         let got = (got as u32).min(bytes);
         let from = mem::at(self.fetch.buffer());
         // SAFETY: the buffer is a page of this thread's, filled by its fetching thread, which rests since
@@ -203,9 +239,10 @@ impl Kernel for Effects {
     }
 
     fn ended(&mut self, entry: u32) {
-        if let Some((window, foreign)) = self.windows.close(entry) {
-            self.empty(window);
-            self.drop_foreign(foreign);
+        if let Some(blocks) = self.windows.close(entry) {
+            self.empty(blocks);
+            // See `keep_shown`.
+            let _ = self.task.release(self.held(entry));
         }
     }
 
@@ -244,31 +281,30 @@ impl World for Effects {
         copied.map_err(|error| error.errno())
     }
 
-    fn take_received(&mut self, index: usize) -> Result<Foreign, Errno> {
+    fn take_received(&mut self, index: usize, client: Client) -> Result<Foreign, Errno> {
         let free = self.used.trailing_ones();
         let Some(buffer) = self.buffers.get_mut(index) else {
             return Err(Errno::NoMem);
         };
         let slot = *buffer;
-        if free >= u64::BITS {
+        if free as usize >= FOREIGN {
             let cap: Cap<kind::Any> = Cap::new(self.received(slot));
             let _ = self.task.release(cap);
             return Err(Errno::NoMem);
         }
         *buffer = free;
-        self.used |= 1 << free;
+        self.use_slot(free, Client::NOBODY);
+        self.use_slot(slot, client);
         Ok(Foreign(self.received(slot).raw()))
     }
 
     fn drop_foreign(&mut self, foreign: Foreign) {
         self.fetch.forget(foreign);
         // What was being mapped through it goes, too.
-        if let Some(window) = self.windows.give_up(foreign) {
-            self.empty(window);
+        if let Some(blocks) = self.windows.give_up(foreign) {
+            self.empty(blocks);
         }
-        let first = self.received(0).slot();
-        let n = CapIdx::from_raw(foreign.0).slot().wrapping_sub(first);
-        if n < u64::from(u64::BITS) && self.used & 1 << n != 0 {
+        if let Some(n) = self.number(foreign) {
             let cap: Cap<kind::Any> = Cap::new(CapIdx::from_raw(foreign.0));
             let _ = self.task.release(cap);
             self.used &= !(1 << n);
@@ -276,7 +312,8 @@ impl World for Effects {
     }
 
     fn foreign_size(&mut self, foreign: Foreign) -> Result<u64, Errno> {
-        self.fetch.answer(Question::Size { from: foreign })
+        let client = self.client(foreign);
+        self.fetch.answer(Question::Size { from: foreign }, client)
     }
 
     fn show_foreign(
@@ -285,39 +322,46 @@ impl World for Effects {
         (offset, bytes): (u64, u64),
         execute: bool,
     ) -> Result<FrameNo, Errno> {
-        let Some(window) = self.windows.open(from) else {
-            self.drop_foreign(from);
-            return Err(Errno::NoMem);
-        };
-        let question = Question::Show {
-            from,
-            offset,
-            bytes,
-            execute,
-            window,
-        };
-        match self.fetch.answer(question) {
-            Ok(_) => {
-                let start = window.address() + offset % (1 << FOREIGN_ORDER);
-                Ok(FrameNo(start >> FrameNo::SHIFT))
+        let client = self.client(from);
+        let spot = offset % (1 << FOREIGN_ORDER);
+        loop {
+            let open = self.windows.open(from, client, (spot, bytes));
+            let Open { blocks, filled } = open.ok_or(Errno::NoMem)?;
+            let start = blocks.start + spot;
+            if filled >= bytes {
+                return Ok(FrameNo(start >> FrameNo::SHIFT));
             }
-            Err(Errno::Again) => Err(Errno::Again),
-            Err(error) => {
-                self.drop_foreign(from);
-                Err(error)
+            let question = Question::Show {
+                from,
+                offset: offset.wrapping_add(filled),
+                bytes: bytes - filled,
+                execute,
+                at: start + filled,
+                clear: if filled == 0 { blocks.count } else { 0 },
+            };
+            match self.fetch.answer(question, client) {
+                // Should it be 0, which it is not, there would be no end of it.
+                Ok(more) => self.windows.fill(from, more.max(l4_sys::PAGE_SIZE)),
+                Err(Errno::Again) => return Err(Errno::Again),
+                Err(_) => return Err(Errno::NoEnt),
             }
         }
     }
 
-    fn shown(&mut self, start: FrameNo, entry: Option<u32>) {
-        let unused = self.windows.shown(start.0 << FrameNo::SHIFT, entry);
-        if let Some((window, foreign)) = unused {
-            self.empty(window);
-            self.drop_foreign(foreign);
-        }
+    fn keep_shown(&mut self, foreign: Foreign, entry: u32) -> Result<(), Errno> {
+        // What is shown has no gate of its own, so the slot for a copy of that is free.
+        let from: Cap<kind::Any> = Cap::new(CapIdx::from_raw(foreign.0));
+        let to = self.held(entry);
+        let copied = self.task.copy(from, to.cast(), CapRights::R);
+        copied.map_err(|error| error.errno())
     }
 
-    fn peer(&mut self, label: u64) -> Option<Foreign> {
+    fn shown(&mut self, foreign: Foreign, entry: u32) {
+        self.windows.shown(foreign, entry);
+        self.drop_foreign(foreign);
+    }
+
+    fn peer(&mut self, label: u64, client: Client) -> Option<Foreign> {
         Label::from_word(label)?;
         let entries = self.slots.entries();
         let number = label as u32 >> NUMBER_SHIFT;
@@ -330,7 +374,7 @@ impl World for Effects {
         // capability, and only then a look whether the slot has the gate of this label. If it has, it
         // had it before, too.
         let free = self.used.trailing_ones();
-        if free >= u64::BITS {
+        if free as usize >= FOREIGN {
             return None;
         }
         let gate: Cap<kind::Gate> = Cap::new(self.slots.gate(worker, entry));
@@ -340,7 +384,7 @@ impl World for Effects {
             let _ = self.task.release(copy);
             return None;
         }
-        self.used |= 1 << free;
+        self.use_slot(free, client);
         Some(Foreign(copy.idx().raw()))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! # What a hostile server can do
 //!
-//! Not answer: the question is given up after [`PATIENCE_US`], and later questions wait so long. Take
+//! Not answer: the question is given up when it has not been taken for [`PATIENCE_US`], or not been answered for
+//! as long after that, and later questions wait so long. Take
 //! memory away while it is copied, or send less than it says: the copy runs over the hole, the fault
 //! comes to the pager thread as a message ([`rescue`]), and the question is answered with an error.
 
@@ -17,6 +18,7 @@ use l4re_rs::{Cap, Error};
 
 use super::fetch::READ;
 use super::place::FOREIGN_ORDER;
+use super::windows::Blocks;
 
 /// How long another server may take for a request, in microseconds. An emulated machine with many
 /// CPUs can need seconds for what takes a real one microseconds.
@@ -46,27 +48,32 @@ pub fn run(it: Fetcher) {
     let utcb = UtcbRef::current();
     let mut shown: Option<Shown> = None;
     let mut answer: Result<u64, Errno> = Ok(0);
+    let mut took = 0;
     loop {
         let words = [
             answer.err().map_or(0, |e| u64::from(e.number())),
             answer.unwrap_or(0),
+            took,
         ];
-        let message = Writer::new(utcb).u64(words[0]).u64(words[1]).finish(0);
+        let message = words.iter().fold(Writer::new(utcb), |w, word| w.u64(*word));
+        let message = message.finish(0);
         let Ok(Ok(tag)) = message.map(|tag| ipc::call(it.gate, tag)) else {
             return;
         };
-        if tag.words() < 6 {
+        if tag.words() < 7 {
             return;
         }
-        let [from, offset, bytes, epoch, window, flags] = core::array::from_fn(|n| utcb.mr(n));
+        let [from, offset, bytes, epoch, at, flags, clear] = core::array::from_fn(|n| utcb.mr(n));
         let from: Cap<kind::Dataspace> = Cap::new(CapIdx::from_raw(from));
+        let start = ticks();
         answer = if bytes == 0 {
             size(from)
-        } else if window != 0 {
-            it.show(from, (offset, bytes), Fpage(window), flags)
+        } else if at != 0 {
+            it.show(from, (offset, bytes), (at, clear), flags)
         } else {
             it.read(from, epoch, (offset, bytes), &mut shown)
         };
+        took = ticks().wrapping_sub(start);
     }
 }
 
@@ -81,30 +88,34 @@ fn size(from: Cap<kind::Dataspace>) -> Result<u64, Errno> {
 }
 
 impl Fetcher {
-    /// Maps part of a dataspace into a window of its own; how much of it does not fit is left out.
+    /// Maps a part of a dataspace where it is to be shown: as much as one request brings, which is the answer.
+    /// So many blocks are emptied first: somebody who went may have left something there, late.
     fn show(
         &self,
         from: Cap<kind::Dataspace>,
         (offset, bytes): (u64, u64),
-        window: Fpage,
+        (at, clear): (u64, u64),
         flags: u64,
     ) -> Result<u64, Errno> {
-        // SAFETY: the window is for this alone, and there are no references into it.
-        let _ = unsafe { self.task.unmap(&[window]) };
-        let start = window.address() + offset % WINDOW;
-        let end = (start + bytes).min(window.address() + (1 << window.order()));
-        let mut at = start;
-        while at < end {
-            let block = Fpage::mem(at & !(WINDOW - 1), FOREIGN_ORDER, MemRights::RX);
-            // What lies behind the last byte that an offset can name the other server has to refuse.
-            let here = (offset.wrapping_add(at - start), at % WINDOW);
-            // SAFETY: as above.
-            let sent = unsafe { from.map_within(here, flags, block, timeouts()) };
-            let order = sent.map_err(Error::errno)?.clamp(12, FOREIGN_ORDER);
-            // The piece around `at` of that size is there now.
-            at = (at & !((1 << order) - 1)) + (1 << order);
+        let block = at & !(WINDOW - 1);
+        if clear > 0 {
+            let blocks = Blocks {
+                start: block,
+                count: clear as u32,
+            };
+            let mut room = [Fpage(0); Blocks::MOST];
+            // SAFETY: the blocks are for this alone, and there are no references into them.
+            let _ = unsafe { self.task.unmap(blocks.pages(&mut room)) };
         }
-        Ok(0)
+        let window = Fpage::mem(block, FOREIGN_ORDER, MemRights::RX);
+        // What lies behind the last byte that an offset can name the other server has to refuse.
+        let here = (offset, at % WINDOW);
+        // SAFETY: as above.
+        let sent = unsafe { from.map_within(here, flags, window, timeouts()) };
+        let order = sent.map_err(Error::errno)?.clamp(12, FOREIGN_ORDER);
+        // The piece around `at` of that size is there now.
+        let end = (at & !((1 << order) - 1)) + (1 << order);
+        Ok((end - at).min(bytes))
     }
 
     /// Copies bytes into the buffer: as many as are in the page.
@@ -191,6 +202,12 @@ mod survive {
         unsafe { percore_fetch_copy(to, from, bytes) != 0 }
     }
 
+    /// The time, in units that only matter among themselves.
+    pub fn ticks() -> u64 {
+        // SAFETY: every x86-64 processor has the instruction, and the kernel lets programs use it.
+        unsafe { core::arch::x86_64::_rdtsc() }
+    }
+
     pub fn rescue_of(ip: u64) -> Option<u64> {
         let start = percore_fetch_copy as *const () as u64;
         let rescue = percore_fetch_rescue as *const () as u64;
@@ -214,12 +231,17 @@ mod survive {
         true
     }
 
+    /// A model's time is not the host's: all questions take as long.
+    pub fn ticks() -> u64 {
+        0
+    }
+
     pub fn rescue_of(_: u64) -> Option<u64> {
         None
     }
 }
 
-use survive::{copy, rescue_of};
+use survive::{copy, rescue_of, ticks};
 
 #[cfg(test)]
 mod tests {

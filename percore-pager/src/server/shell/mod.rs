@@ -14,7 +14,7 @@
 //!  pager    a pager thread: its loop
 //!  effects  what the core wants of the kernel
 //!  fetch    reading from other servers without waiting for them; fetcher is the thread that waits
-//!  windows  which windows show what of other servers
+//!  windows  where memory of other servers appears that clients are shown
 //!  mailbox  messages between the front thread and a pager thread
 //!  front    the service capability
 //! ```
@@ -47,7 +47,7 @@ pub mod supply;
 pub mod tables;
 #[cfg(l4re)]
 mod touch;
-mod windows;
+pub mod windows;
 
 pub use start::{Start, run};
 #[cfg(l4re)]

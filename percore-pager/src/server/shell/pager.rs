@@ -401,8 +401,8 @@ impl Loop {
                 None
             }
             label::FETCH => {
-                if self.core.pool.kernel.fetch.answered(msg.utcb) {
-                    self.core.foreign_ready();
+                if let Some(from) = self.core.pool.kernel.fetch.answered(msg.utcb) {
+                    self.core.foreign_answered(from);
                 }
                 self.fetch = Some(self.keep_current());
                 self.ask_on(msg.utcb);

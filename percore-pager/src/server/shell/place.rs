@@ -110,20 +110,13 @@ impl Places {
     }
 }
 
-/// log2 of the bytes of a thread's windows for memory to be shown, and their number.
-pub const SHOWN_ORDER: u32 = 25;
-/// See [`SHOWN_ORDER`].
-pub const SHOWN: usize = 32;
+/// Blocks of 2 MiB that a thread has for memory to be shown.
+pub const SHOWN: usize = 512;
 
 impl Places {
-    /// Window `n`, below [`SHOWN`], of a thread for memory to be shown.
-    pub const fn shown_window(&self, worker: u32, n: usize) -> Fpage {
-        let number = worker as u64 * SHOWN as u64 + n as u64;
-        Fpage::mem(
-            self.shown + (number << SHOWN_ORDER),
-            SHOWN_ORDER,
-            MemRights::RX,
-        )
+    /// Address of a thread's blocks for memory to be shown.
+    pub const fn shown_windows(&self, worker: u32) -> u64 {
+        self.shown + ((worker as u64 * SHOWN as u64) << FOREIGN_ORDER)
     }
 }
 
@@ -224,7 +217,7 @@ mod tests {
                 (places.utcbs, end(places.utcb_page(last))),
                 (places.foreign, end(places.foreign_window(last))),
                 (places.loaned, places.loaned + (64 << 30)),
-                (places.shown, end(places.shown_window(last, SHOWN - 1))),
+                (places.shown, places.shown_windows(last + 1)),
                 (places.ram, places.ram + (1 << places.ram_order)),
             ];
             areas.sort_unstable();

@@ -10,8 +10,9 @@ use crate::engine::{Arena, Pool};
 use crate::frames::{CacheShape, Cached, FrameNo, Frames, Live, Memory, Need, Window, ZeroShape};
 use crate::server::{Core, Setting};
 
-use super::effects::Effects;
+use super::effects::{self, Desk, Effects};
 use super::pager::{self, PagerJob};
+use super::place::SHOWN;
 
 /// The policy with its cache.
 pub type FramePolicy = Cached<Live<'static>>;
@@ -31,6 +32,11 @@ pub(super) fn core(job: &mut PagerJob) -> Result<ThreadCore, &'static str> {
     let entries = job.carver.entries(job.slots.entries()).ok_or(SHORT)?;
     let objects = Objects::numbered(entries, job.worker * job.slots.entries());
     let parked = job.carver.parked(PARKED).ok_or(SHORT)?;
+    let desk = Desk {
+        buffer: job.buffer,
+        lines: job.carver.lines(effects::FOREIGN).ok_or(SHORT)?,
+        windows: job.carver.windows(SHOWN).ok_or(SHORT)?,
+    };
     let reserved = job.carver.ranges(job.space.reserved()).ok_or(SHORT)?;
     let mut frames = frames(job)?;
     // From here on nothing more can be cut off.
@@ -42,7 +48,7 @@ pub(super) fn core(job: &mut PagerJob) -> Result<ThreadCore, &'static str> {
     // used by nobody else while the store has them. Between regions there may be holes; a reference
     // into one would be a fault that stops the thread, and none is made.
     let arena = unsafe { Arena::new(start, pages) }.ok_or("its memory makes no arena")?;
-    let effects = Effects::new(job.worker, job.slots, job.handles, job.buffer);
+    let effects = Effects::new(job.worker, job.slots, job.handles, desk);
     let pool = Pool::new(frames, arena, base, effects).ok_or("its memory is out of reach")?;
     let setting = Setting {
         limits: job.space.limits,
