@@ -192,3 +192,88 @@ fn page_zero_stays_guarded() {
     let got = rm::attach(&mut pages, map, place, contents(1)).expect("room");
     assert_eq!(got.start(), PAGE);
 }
+
+/// A map of `count` regions of a page, with gaps of `gap` pages in front of each.
+fn rows(pages: &mut Pages, count: u64, gap: u64) -> percore_pager::engine::Ref<rm::Map> {
+    let limits = Range::new(0, (1 << 40) - 1).expect("a range");
+    let own = slabs::root(pages, 0).expect("a page");
+    let map = rm::create(pages, own, limits, []).expect("memory");
+    let flags = AttachFlags::new(7).expect("known");
+    for n in 0..count {
+        let at = (n + 1) * (gap + 1) * PAGE;
+        let place = Place::new(at, PAGE, flags, 12).expect("a page");
+        rm::attach(pages, map, place, contents(n + 1)).expect("free");
+    }
+    map
+}
+
+fn seek(
+    pages: &mut Pages,
+    map: percore_pager::engine::Ref<rm::Map>,
+    size: u64,
+    align: u8,
+) -> Result<u64, Errno> {
+    let flags = AttachFlags::new(7 | flag::SEARCH_ADDR).expect("known");
+    let place = Place::new(0, size * PAGE, flags, align).expect("pages");
+    rm::attach(pages, map, place, contents(1)).map(|range| range.start() / PAGE)
+}
+
+/// Looking for a place among 10 000 regions takes a few steps, not one for each.
+#[test]
+fn a_search_does_not_look_at_each_region() {
+    const COUNT: u64 = 10_000;
+    let mut pages = Pages::new(1000);
+    let map = rows(&mut pages, COUNT, 1);
+    for n in 0..1000 {
+        pages.steps = 0;
+        // Two pages fit behind the last one only.
+        let got = seek(&mut pages, map, 2, 12);
+        assert_eq!(got, Ok(2 * COUNT + 1 + 2 * n));
+        assert!(pages.steps <= 4, "{} steps", pages.steps);
+    }
+    // A gap in the middle is found as it comes, and the lowest of several.
+    for n in [9000, 100, 5000] {
+        let got = rm::detach(&mut pages, map, 2 * n * PAGE, PAGE, 0).expect("there");
+        assert_eq!(got.how, How::Whole);
+        rm::validate(pages.arena(), map).expect("sound");
+    }
+    for n in [100, 5000, 9000] {
+        pages.steps = 0;
+        assert_eq!(seek(&mut pages, map, 3, 12), Ok(2 * n - 1));
+        assert!(pages.steps <= 4, "{} steps", pages.steps);
+    }
+    rm::validate(pages.arena(), map).expect("sound");
+}
+
+/// Gaps that are large enough but have no aligned place in them have to be looked at: in turns, with the same end.
+#[test]
+fn a_search_that_takes_long_goes_on_in_turns() {
+    const COUNT: u64 = 1000;
+    const STEPS: u32 = 32;
+    let mut pages = Pages::new(200);
+    // Gaps of three pages, of which two are never a multiple of four.
+    let map = rows(&mut pages, COUNT, 3);
+    // The gaps are pages 1 to 3, 5 to 7 and so on: an aligned place for three pages is only behind all of them.
+    let mut turns = 0;
+    let got = loop {
+        (pages.steps_left, turns) = (Some(STEPS), turns + 1);
+        match seek(&mut pages, map, 3, 14) {
+            Err(Errno::AddrNotAvail) if pages.steps_left == Some(0) => {}
+            got => break got,
+        }
+    };
+    assert_eq!(got, Ok(4 * (COUNT + 1)));
+    println!("{} steps in {turns} turns", pages.steps);
+    assert!(turns > 10 && turns <= 2 + pages.steps / u64::from(STEPS));
+    // What becomes free meanwhile, below where it is, is found.
+    pages.steps_left = Some(STEPS);
+    assert_eq!(seek(&mut pages, map, 3, 14), Err(Errno::AddrNotAvail));
+    let _ = rm::detach(&mut pages, map, 4 * 2 * PAGE, PAGE, 0).expect("there");
+    pages.steps_left = Some(STEPS);
+    assert_eq!(seek(&mut pages, map, 3, 14), Ok(4 * 2));
+    // Another search begins at its own start.
+    pages.steps_left = Some(STEPS);
+    assert_eq!(seek(&mut pages, map, 3, 14), Err(Errno::AddrNotAvail));
+    pages.steps_left = Some(STEPS);
+    assert_eq!(seek(&mut pages, map, 1, 12), Ok(1));
+}

@@ -367,6 +367,12 @@ pub trait Store {
     /// Takes a page back that was handed out.
     fn give_page(&mut self, page: PageIx);
 
+    /// Whether a search that has taken a step may take another one in this turn. If not, what it is for fails, and
+    /// is to be asked for again in a later turn, where it goes on.
+    fn may_go_on(&mut self) -> bool {
+        true
+    }
+
     /// The account's factory has gone: nothing is to be held for it any more.
     fn account_closes(&mut self, account: Ref<Account>) {
         let _ = account;

@@ -351,6 +351,10 @@ impl<P: Policy, K: Kernel> Store for Pool<'_, P, K> {
         self.meta -= 1;
     }
 
+    fn may_go_on(&mut self) -> bool {
+        self.take_step()
+    }
+
     fn account_closes(&mut self, account: Ref<Account>) {
         self.end_waiting_for(account);
     }

@@ -17,6 +17,9 @@ pub struct Pages {
     out: Vec<bool>,
     /// After so many more pages there is no memory; endless when `None`.
     pub fuse: Option<u32>,
+    /// Steps of searches so far, and how many more there may be.
+    pub steps: u64,
+    pub steps_left: Option<u32>,
 }
 
 impl Pages {
@@ -35,6 +38,8 @@ impl Pages {
             free: (1..=count).rev().collect(),
             out: vec![false; pages],
             fuse: None,
+            steps: 0,
+            steps_left: None,
         }
     }
 
@@ -75,6 +80,16 @@ impl Store for Pages {
             });
         }
         Some(PageIx(page))
+    }
+
+    fn may_go_on(&mut self) -> bool {
+        match &mut self.steps_left {
+            Some(0) => return false,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.steps += 1;
+        true
     }
 
     fn give_page(&mut self, page: PageIx) {

@@ -19,6 +19,9 @@ pub const TURN_PIECES: u32 = 64;
 /// What other work counts for at least: a run given back to the frame allocator, a system call.
 pub(in crate::engine) const PIECE: u32 = 8;
 
+/// What a step of a search for address space counts for, some 300 instructions.
+const STEP: u32 = 2;
+
 /// What a turn may still do to make memory free.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Budget {
@@ -36,8 +39,8 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
         self.short = false;
     }
 
-    /// Whether, since the turn began, something found too little memory although more can be made free: in a
-    /// later turn, so that it is to be tried again then.
+    /// Whether, since the turn began, something found too little memory although more can be made free in a later turn,
+    /// or a search for address space was not done. What failed is to be tried again then.
     #[inline]
     pub fn is_short(&self) -> bool {
         self.short
@@ -88,6 +91,21 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
             return Some(PIECE);
         }
         ds::give_back_kept(self)
+    }
+
+    /// Takes a step of a search from the turn's budget; `false`, and the turn is short, when it is used up.
+    pub(super) fn take_step(&mut self) -> bool {
+        match &mut self.budget {
+            Budget::Unbounded => true,
+            Budget::Pieces(left) if *left >= STEP => {
+                *left -= STEP;
+                true
+            }
+            Budget::Pieces(_) => {
+                self.short = true;
+                false
+            }
+        }
     }
 
     fn can_be_relieved(&self) -> bool {

@@ -33,8 +33,7 @@ pub fn reserve_area<S: Store>(
     if search && align > 63 {
         return Err(Errno::Inval);
     }
-    let arena = store.arena();
-    let it = arena.get(map);
+    let it = *store.arena().get(map);
     let range = if search {
         let search = Search {
             from: start,
@@ -46,8 +45,9 @@ pub fn reserve_area<S: Store>(
         // What does not fit behind its start is not looked for from the lowest address again.
         let room = it.highest.checked_sub(start.max(it.lowest));
         room.filter(|room| *room >= size - 1)
-            .and_then(|_| place::find(arena, it, search))
+            .and_then(|_| place::find(store, map, search))
     } else {
+        let arena = store.arena();
         let blocked = tree::touching(arena, it.areas, asked).is_some()
             || flags & flag::RESERVED != 0 && tree::touching(arena, it.regions, asked).is_some();
         (!blocked).then_some(asked)

@@ -106,7 +106,8 @@ impl Place {
 ///
 /// # Errors
 ///
-/// `AddrNotAvail` for every kind of failure, lack of memory included (MOE-RM-02).
+/// `AddrNotAvail` for every kind of failure, lack of memory included (MOE-RM-02), and a search that takes more turns
+/// (see [`Store::may_go_on`]).
 pub fn attach<S: Store>(
     store: &mut S,
     map: Ref<Map>,
@@ -129,12 +130,12 @@ pub fn attach<S: Store>(
 }
 
 /// The free range that the request means (MOE-RM-10 to -12).
-fn find_place<S: Store>(store: &S, map: Ref<Map>, at: Place) -> Option<Range> {
+fn find_place<S: Store>(store: &mut S, map: Ref<Map>, at: Place) -> Option<Range> {
     let arena = store.arena();
-    let map = arena.get(map);
+    let it = *arena.get(map);
     let in_area = at.flags.has(flag::IN_AREA);
-    let area = tree::touching(arena, map.areas, at.range);
-    let mut end = map.highest;
+    let area = tree::touching(arena, it.areas, at.range);
+    let mut end = it.highest;
     if in_area {
         let area = arena.get(area?.cast::<Area>());
         if area.flags & flag::RESERVED != 0 {
@@ -150,15 +151,15 @@ fn find_place<S: Store>(store: &S, map: Ref<Map>, at: Place) -> Option<Range> {
             align: at.align,
             through_areas: in_area,
         };
-        place::find(arena, map, search)?
+        place::find(store, map, search)?
     } else {
         if !in_area && area.is_some() {
             return None;
         }
         at.range
     };
-    let fits = range.start() >= map.lowest && range.end() <= end;
-    let free = tree::touching(arena, map.regions, range).is_none();
+    let fits = range.start() >= it.lowest && range.end() <= end;
+    let free = tree::touching(store.arena(), it.regions, range).is_none();
     (fits && free).then_some(range)
 }
 

@@ -4,6 +4,7 @@ use l4_sys::{Errno, PAGE_SIZE};
 
 use crate::engine::arena::{Ref, Store};
 
+use super::gaps;
 use super::map::{self, Map};
 use super::range::Range;
 use super::region::{Backing, Contents, Region, flag};
@@ -91,6 +92,8 @@ pub fn detach<S: Store>(
     }
     let asked = pages(address, size).ok_or(Errno::Inval)?;
     store.arena_mut().note_change();
+    // There is a new gap, if there is anything.
+    store.arena_mut().get_mut(map).sought = 0;
     let arena = store.arena();
     let node = tree::touching(arena, arena.get(map).regions, asked).ok_or(Errno::NoEnt)?;
     let region = *arena.get(node.cast::<Region>());
@@ -102,9 +105,11 @@ pub fn detach<S: Store>(
     } else if gone.start() == range.start() {
         // The region's end stays, so there is an address behind what is gone.
         move_start(store, node, gone.end() + 1);
+        gaps::moved(store.arena_mut(), node);
         How::Cut
     } else if gone.end() == range.end() {
         store.arena_mut().get_mut(node).end = gone.start() - 1;
+        gaps::moved(store.arena_mut(), node);
         How::Cut
     } else {
         split(store, map, node, gone)?;
@@ -172,6 +177,7 @@ fn split<S: Store>(
     move_start(store, second.cast(), gone.end() + 1);
     let arena = store.arena_mut();
     arena.get_mut(node).end = gone.start() - 1;
+    gaps::moved(arena, node);
     let root = tree::insert(arena, arena.get(map).regions, second.cast());
     arena.get_mut(map).regions = root;
     Ok(())

@@ -24,6 +24,9 @@ pub struct Map {
     /// The region that the last fault was in.
     pub(super) recent: Root,
     nodes: u32,
+    /// A search that is not done, by its key, or 0; and how far it has come (`place.rs`).
+    pub(super) sought: u64,
+    pub(super) come_to: u64,
 }
 
 // SAFETY: numbers and optional references; every pattern is valid.
@@ -65,6 +68,8 @@ pub(super) fn drop_node<T, S: Store>(store: &mut S, map: Ref<Map>, node: Ref<T>)
     let it = store.arena_mut().get_mut(map);
     it.nodes -= 1;
     it.recent = None;
+    // There is a new gap.
+    it.sought = 0;
     slabs::free(store, node);
 }
 
@@ -89,6 +94,8 @@ pub fn create<S: Store>(
         highest: limits.end(),
         recent: None,
         nodes: 0,
+        sought: 0,
+        come_to: 0,
     };
     let map = slabs::put(store, account, empty).map_err(|_| Errno::NoMem)?;
     let kept = reserved

@@ -24,6 +24,7 @@ mod areas;
 mod attach;
 mod detach;
 mod fault;
+mod gaps;
 mod jumps;
 mod list;
 mod map;

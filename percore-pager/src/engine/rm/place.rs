@@ -1,7 +1,12 @@
 //! Looking for free address space.
+//!
+//! The trees know their gaps, so a step goes from one that is large enough to the next. Most searches take one or
+//! two steps. More it takes where gaps are large enough but not aligned, or have an area in them; a search that takes more
+//! than its turn allows remembers in its map how far it has come, and goes on there when it is asked for again.
 
-use crate::engine::arena::Arena;
+use crate::engine::arena::{Ref, Store};
 
+use super::gaps;
 use super::map::Map;
 use super::range::Range;
 use super::tree;
@@ -21,30 +26,58 @@ pub(super) struct Search {
     pub(super) through_areas: bool,
 }
 
+impl Search {
+    /// A number that tells searches apart, not 0. Should two have the same, the map's own client misses gaps.
+    fn key(&self) -> u64 {
+        let rest = u64::from(self.align) << 1 | u64::from(self.through_areas);
+        let mut key = 0u64;
+        for word in [self.from, self.end, self.size, rest] {
+            key = (key.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        key | 1
+    }
+}
+
 fn round_up(address: u64, align: u32) -> Option<u64> {
     let low = 1u64.checked_shl(align)?.wrapping_sub(1);
     Some(address.checked_add(low)? & !low)
 }
 
-/// The first aligned gap. Takes one step for each range that is in the way.
-pub(super) fn find(arena: &Arena, map: &Map, search: Search) -> Option<Range> {
-    let in_limits = (map.lowest..search.end).contains(&search.from);
-    let mut at = if in_limits { search.from } else { map.lowest };
+/// The first aligned gap. `None` when there is none, or when the turn's work is done: see
+/// [`Store::may_go_on`].
+pub(super) fn find<S: Store>(store: &mut S, map: Ref<Map>, search: Search) -> Option<Range> {
+    let it = *store.arena().get(map);
+    let in_limits = (it.lowest..search.end).contains(&search.from);
+    let mut at = if in_limits { search.from } else { it.lowest };
     let last = search.end.checked_sub(search.size.checked_sub(1)?)?;
+    let key = search.key();
+    if it.sought == key {
+        at = it.come_to;
+    }
+    store.arena_mut().get_mut(map).sought = 0;
     loop {
+        let begun = at;
         at = round_up(at, search.align)?;
         if at > last {
             return None;
         }
         let range = Range::sized(at, search.size)?;
-        let mut blocked = tree::touching(arena, map.regions, range);
+        let arena = store.arena();
+        let mut root = it.regions;
+        let mut blocked = tree::touching(arena, root, range);
         if blocked.is_none() && !search.through_areas {
-            blocked = tree::touching(arena, map.areas, range);
+            root = it.areas;
+            blocked = tree::touching(arena, root, range);
         }
-        match blocked {
-            None => return Some(range),
-            Some(node) => at = arena.get(node).end.checked_add(1)?,
+        let Some(node) = blocked else {
+            return Some(range);
+        };
+        if !store.may_go_on() {
+            let map = store.arena_mut().get_mut(map);
+            (map.sought, map.come_to) = (key, begun);
+            return None;
         }
+        at = gaps::behind(store.arena(), root, node, search.size)?;
     }
 }
 

@@ -144,3 +144,4 @@ pub(super) struct Jump {
 unsafe impl Pod for Jump {}
 
 const _: () = assert!(size_of::<Region>() <= 128 && size_of::<Area>() <= 64);
+const _: () = assert!(size_of::<Jump>() <= 64);

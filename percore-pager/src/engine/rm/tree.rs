@@ -4,11 +4,15 @@
 //! the caller keeps. Nodes carry their height and their parent, so that nothing is recursive and
 //! a change stops at the first node whose height stays.
 //!
+//! A node also knows how much is free in front of it, and the most that is free in front of any node of its subtree
+//! (`gaps.rs`), so that free space is found without looking at each range.
+//!
 //! Invariants, checked by [`check`]: ranges rise from left to right and are disjoint; the heights of
-//! two siblings differ by at most 1; parents and heights are right.
+//! two siblings differ by at most 1; parents, heights and gaps are right.
 
 use crate::engine::arena::{Arena, Pod, Ref};
 
+use super::gaps;
 use super::range::Range;
 
 /// The part of a node that the tree uses; the node's first field.
@@ -18,10 +22,14 @@ pub(super) struct Link {
     pub(super) start: u64,
     /// Inclusive.
     pub(super) end: u64,
-    left: Root,
-    right: Root,
-    parent: Root,
+    pub(super) left: Root,
+    pub(super) right: Root,
+    pub(super) parent: Root,
     height: u32,
+    /// Pages that are free between the range before and this one, those that are free in part included.
+    pub(super) front: u32,
+    /// The largest `front` in the subtree.
+    pub(super) room: u32,
 }
 
 // SAFETY: numbers and optional references; every pattern is valid.
@@ -54,6 +62,8 @@ impl Link {
             right: None,
             parent: None,
             height: 1,
+            front: 0,
+            room: 0,
         }
     }
 
@@ -113,33 +123,48 @@ pub(super) fn touching(arena: &Arena, root: Root, range: Range) -> Root {
 pub(super) fn insert(arena: &mut Arena, root: Root, node: Ref<Link>) -> Root {
     let start = arena.get(node).start;
     let mut parent = None;
+    let (mut before, mut behind) = (None, None);
     let mut side = Side::Left;
     let mut at = root;
     while let Some(above) = at {
         let link = arena.get(above);
         parent = at;
-        side = if start < link.start {
-            Side::Left
+        if start < link.start {
+            (side, behind) = (Side::Left, at);
         } else {
-            Side::Right
-        };
+            (side, before) = (Side::Right, at);
+        }
         at = link.child(side);
     }
+    let front = gaps::between(arena, before, start);
     let link = arena.get_mut(node);
     link.left = None;
     link.right = None;
     link.height = 1;
     link.parent = parent;
+    (link.front, link.room) = (front, front);
     let Some(above) = parent else {
         return Some(node);
     };
     arena.get_mut(above).set_child(side, Some(node));
-    rebalance(arena, root, parent)
+    gaps::set_front(arena, behind, Some(node));
+    let root = rebalance(arena, root, parent);
+    gaps::lift(arena, behind);
+    root
 }
 
 /// Takes out a node of the tree; gives the new root.
 pub(super) fn remove(arena: &mut Arena, root: Root, node: Ref<Link>) -> Root {
     let old = *arena.get(node);
+    let behind = next(arena, node);
+    let before = gaps::before(arena, node);
+    gaps::set_front(arena, behind, before);
+    let root = take_out(arena, root, node, old);
+    gaps::lift(arena, behind);
+    root
+}
+
+fn take_out(arena: &mut Arena, root: Root, node: Ref<Link>, old: Link) -> Root {
     let (Some(left), Some(right)) = (old.left, old.right) else {
         let child = old.left.or(old.right);
         let root = replace(arena, root, node, child);
@@ -165,7 +190,8 @@ pub(super) fn remove(arena: &mut Arena, root: Root, node: Ref<Link>) -> Root {
     }
     let link = arena.get_mut(heir);
     link.left = Some(left);
-    link.height = old.height;
+    // As those above know it, so that the change is seen.
+    (link.height, link.room) = (old.height, old.room);
     adopt(arena, Some(left), Some(heir));
     let root = replace(arena, root, node, Some(heir));
     rebalance(arena, root, Some(from))
@@ -206,11 +232,12 @@ fn height(arena: &Arena, at: Root) -> u32 {
     at.map_or(0, |node| arena.get(node).height)
 }
 
-fn measure(arena: &mut Arena, node: Ref<Link>) -> u32 {
+fn measure(arena: &mut Arena, node: Ref<Link>) {
     let link = arena.get(node);
     let height = 1 + height(arena, link.left).max(height(arena, link.right));
-    arena.get_mut(node).height = height;
-    height
+    let room = gaps::most(arena, link);
+    let link = arena.get_mut(node);
+    (link.height, link.room) = (height, room);
 }
 
 /// Moves the child on the other side of `node` above it, so that `node` goes down to `side`.
@@ -229,7 +256,7 @@ fn rotate(arena: &mut Arena, root: Root, node: Ref<Link>, side: Side) -> (Root, 
     (root, up)
 }
 
-/// Puts heights and balance right from `from` upwards.
+/// Puts heights, gaps and balance right from `from` upwards.
 fn rebalance(arena: &mut Arena, mut root: Root, from: Root) -> Root {
     let mut at = from;
     while let Some(node) = at {
@@ -237,6 +264,7 @@ fn rebalance(arena: &mut Arena, mut root: Root, from: Root) -> Root {
             left,
             right,
             height: before,
+            room,
             ..
         } = *arena.get(node);
         let (l, r) = (height(arena, left), height(arena, right));
@@ -259,7 +287,7 @@ fn rebalance(arena: &mut Arena, mut root: Root, from: Root) -> Root {
             measure(arena, node);
         }
         let link = arena.get(top);
-        if link.height == before {
+        if (link.height, link.room) == (before, room) {
             return root;
         }
         at = link.parent;
@@ -287,7 +315,9 @@ pub(super) fn check(arena: &Arena, root: Root) -> Option<u32> {
             && link.height == 1 + l.max(r)
             && l.abs_diff(r) <= 1
             && link.start <= link.end
-            && below.is_none_or(|end| end < link.start);
+            && below.is_none_or(|end| end < link.start)
+            && link.front == gaps::pages(link.start - below.map_or(0, |end| end + 1))
+            && link.room == gaps::most(arena, link);
         if !sound {
             return None;
         }
