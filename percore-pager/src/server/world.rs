@@ -105,7 +105,8 @@ pub trait World: Kernel {
     }
 
     /// Object number `entry` is about to be what [`World::show_foreign`] shows of a foreign dataspace: until
-    /// [`Kernel::ended`] is called for it the dataspace is kept alive.
+    /// [`Kernel::ended`] is called for it the dataspace is kept alive; [`Kernel::unhold`] takes this back before
+    /// [`World::shown`].
     ///
     /// # Errors
     ///

@@ -265,12 +265,15 @@ impl Kernel for Tables {
 
     fn ended(&mut self, entry: u32) {
         self.clobber();
+        if self.shown.contains(&entry) {
+            self.kept.remove(&entry);
+        }
         self.shown.retain(|shown| *shown != entry);
-        self.kept.remove(&entry);
     }
 
     fn unhold(&mut self, entry: u32) {
         self.clobber();
+        self.kept.remove(&entry);
         if self.held.remove(&entry) && self.gates.contains_key(&entry) {
             self.reap(entry);
         }

@@ -91,13 +91,14 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         let execute = it.contents.flags & flag::X != 0;
         let start = self.pool.kernel.show_foreign(it.from, part, execute)?;
         let made = self.make_shown(it, start)?;
+        let entry = self.objects.number(made);
         match self.attach_shown(it, made) {
             Ok(range) => {
-                let entry = self.objects.number(made);
                 self.pool.kernel.shown(it.from, entry);
                 message::answer_place(utcb, range)
             }
             Err(error) => {
+                self.pool.kernel.unhold(entry);
                 self.objects.condemn(&mut self.pool, made);
                 Err(error)
             }
