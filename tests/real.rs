@@ -118,6 +118,19 @@ fn the_example_of_the_pager_api_runs() {
     ));
 }
 
+/// Each function of the C header and each method of the C++ header, with capabilities that lack a right, are closed,
+/// sealed, or another server's, and with values that do not exist.
+#[test]
+fn wrong_arguments_of_the_pager_api_get_the_promised_errors() {
+    if !can_boot_with(&["test-percore-api"]) {
+        return;
+    }
+    let log = boot((&["api-percore", "--cpus", "1"], &[" rows, 0 failed"]));
+    let rows = log.split("test-percore-api: ").nth(1);
+    let rows = rows.and_then(|text| text.split(' ').next()?.parse().ok());
+    assert!(rows.is_some_and(|rows: u32| rows > 300), "{log}");
+}
+
 #[test]
 fn a_cxx_program_sees_the_same_on_every_memory_server() {
     if !can_boot_with(&["test-percore-cxx", "libtest-percore-cxx-late.so"]) {

@@ -219,3 +219,29 @@ fn headers_compile_in_the_tree() {
     let result = compile("g++", "header.cc", program, &args);
     assert_eq!(result.expect("g++ comes with gcc"), Ok(()));
 }
+
+/// Each operation is sent by the C library, each function of the C header is behind a method of the C++ header.
+#[test]
+fn every_operation_is_reachable_from_c_and_cxx() {
+    let read = |path: &str| std::fs::read_to_string(headers().join(path)).expect(path);
+    let (c, library, cxx) = (
+        read("include/pager.h"),
+        read("lib/pager.c"),
+        read("include/pager"),
+    );
+    for op in Op::ALL {
+        let name = format!("PERCORE_OP_{}", snake(&format!("{op:?}")).to_uppercase());
+        let sent = library.matches(&format!("{name})")).count();
+        assert_eq!(sent, 1, "{name} in the library");
+    }
+    let functions: Vec<&str> = c
+        .lines()
+        .filter_map(|line| line.strip_prefix("long ")?.split_once('('))
+        .map(|(name, _)| name)
+        .collect();
+    // ALLOC, CORE_OF and so on: one each, and POLICY without waiting.
+    assert_eq!(functions.len(), Op::ALL.len() + 1, "{functions:?}");
+    for name in functions {
+        assert!(cxx.contains(&format!("return {name}(")), "{name} in C++");
+    }
+}

@@ -1,14 +1,23 @@
 /*
  * The pager API for C programs: docs/pager-api.md says what each operation means.
  *
- * Every function sends one message to the pager of a core and waits for the answer; it uses the calling
- * thread's UTCB. The pager serves others while a long request goes on and never waits for anybody.
+ * Every function sends one message to the pager of a core and waits for the answer, without a timeout; it uses
+ * the calling thread's UTCB and its receive buffers, which are empty afterwards. The pager serves others while
+ * a long request goes on and never waits for anybody. Long, in proportion to the memory concerned, can be
+ * percore_alloc(), percore_reserve(), percore_switch() and percore_owner() with a search.
+ *
+ * Memory is counted in frames of 4 KiB, limits in bytes. Pointers must be valid unless NULL is allowed.
  *
  * Results: 0, or a count where it says so; a negative error code as in <l4/sys/err.h> otherwise, among them
- * the negated IPC errors (-L4_EIPC_LO and below) and for every function
- *   -L4_EBADPROTO  the capability is for a server that does not speak this protocol,
- *   -L4_EPERM      the capability lacks a right (see each function),
- *   -L4_ERANGE     there is no such core, or the capability is not the service.
+ * the negated IPC errors (-L4_EIPC_LO and below; without an object behind the capability,
+ * -(L4_EIPC_LO + L4_IPC_ENOT_EXISTENT)) and for every function
+ *   -L4_EBADPROTO     the capability is for a server that does not speak this protocol, or its factory has ended,
+ *   -L4_EPERM         the capability lacks a right (see each function),
+ *   -L4_ERANGE        there is no such core, or the capability is not the service,
+ *   -L4_ENOMEM        too many long requests are under way; of the service, too many of any kind,
+ *   -L4_EMSGTOOSHORT  the answer is shorter than this protocol says.
+ * When the result is negative, what pointers lead to is not changed, but for percore_counters(), which
+ * zeroes it first, and percore_info() with another version of the protocol.
  */
 #pragma once
 

@@ -21,6 +21,12 @@ call(percore_pager_t pager, unsigned bytes, long *result)
 {
   l4_utcb_t *utcb = l4_utcb();
   unsigned words = (bytes + sizeof(l4_umword_t) - 1) / sizeof(l4_umword_t);
+  /* The kernel would take it for a wait that nobody ends. */
+  if (l4_is_invalid_cap(pager.cap))
+    {
+      *result = -L4_EINVAL;
+      return l4_msgtag(0, 0, 0, 0);
+    }
   l4_msgtag_t tag = l4_ipc_call(pager.cap, utcb, l4_msgtag(PERCORE_PROTO, words, 0, 0),
                                 L4_IPC_NEVER);
   *result = l4_error_u(tag, utcb);

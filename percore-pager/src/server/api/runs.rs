@@ -185,13 +185,23 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         Ok(taken)
     }
 
-    /// Nobody waits for an ALLOC any more.
+    /// Nobody waits for an ALLOC any more: its runs go back to where they came from.
     pub(super) fn drop_alloc(&mut self, it: &Alloc) {
         let Some(runs) = self.objects.runs(it.factory) else {
             return;
         };
-        for handle in it.handles.iter().take(it.have as usize) {
+        let handles = it.handles.get(..it.have as usize).unwrap_or(&[]);
+        if it.flags & flag::FROM_RESERVE != 0 {
+            for handle in handles {
+                runs::ready(self.pool.arena_mut(), runs, Handle::from_raw(*handle));
+            }
+            let kept = runs::give(&mut self.pool, runs, handles, true);
+            debug_assert!(kept.is_ok(), "they are live, each once");
+            return;
+        }
+        for handle in handles {
             runs::abandon(&mut self.pool, runs, Handle::from_raw(*handle));
+            self.api.runs_given += 1;
         }
     }
 
@@ -199,6 +209,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     pub(super) fn drop_fill(&mut self, it: &Fill) {
         if let (Some(runs), Some(dirty)) = (self.objects.runs(it.factory), it.dirty) {
             runs::abandon(&mut self.pool, runs, dirty.handle);
+            self.api.runs_given += 1;
         }
     }
 
@@ -297,9 +308,10 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         let mut count = 0;
         if let Some(runs) = self.objects.runs(factory) {
             let mut from = Some(it.from);
-            let end = it.from.saturating_add(TURN_RECORDS);
-            while let Some(at) = from.filter(|at| count < RUNS_PER_LIST && *at < end) {
-                let (run, next) = runs::next(self.pool.arena(), runs, at, end - at);
+            let mut left = TURN_RECORDS;
+            while let Some(at) = from.filter(|_| count < RUNS_PER_LIST && left > 0) {
+                let (run, next) = runs::next(self.pool.arena(), runs, at, left);
+                left = left.saturating_sub(next.map_or(left, |next| next - at));
                 if let (Some(run), Some(place)) = (run, list.runs.get_mut(count)) {
                     *place = reply::Run {
                         handle: run.handle.raw(),
