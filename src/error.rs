@@ -20,7 +20,7 @@ pub enum Exit {
     Panic = 4,
     /// QEMU ended before the sentinel: the guest switched off or reset.
     Ended = 5,
-    /// Something that the host needs is missing: see `percore doctor`.
+    /// Something of the host is missing (see `percore doctor`) or cannot be read or written.
     Missing = 6,
     /// Stopped by Ctrl-C or a termination signal.
     Interrupted = 130,
@@ -83,8 +83,9 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Line { .. } | Error::Usage(_) => Exit::Usage,
-            Error::Missing { .. } | Error::Tree(_) | Error::Qemu { .. } => Exit::Missing,
-            Error::Io { .. } => Exit::Failure,
+            Error::Missing { .. } | Error::Tree(_) | Error::Qemu { .. } | Error::Io { .. } => {
+                Exit::Missing
+            }
         }
     }
 

@@ -82,6 +82,39 @@ fn a_guest_that_cannot_be_is_refused() {
     }
 }
 
+/// 1 is what the guest or a test says; a file that is not there is another thing.
+#[test]
+fn files_of_the_command_line_that_cannot_be_used_are_named() {
+    let world = World::new();
+    for args in [
+        ["qemu", "hello", "--log", "/nowhere/log"],
+        ["qemu", "hello", "--list", "/nowhere/list"],
+        ["trace", "--core=1", "--cost", "/nowhere/cost"],
+    ] {
+        let run = world.percore(&args).assert().code(6);
+        run.stderr(contains(format!("{}: No such file", args[3])));
+    }
+}
+
+#[test]
+fn cargo_that_refuses_is_quoted_in_one_line() {
+    let world = World::new();
+    world.put(
+        "cargo",
+        "#!/bin/sh\necho 'error: no toolchain' >&2; echo '  0: main' >&2; exit 1\n",
+    );
+    std::fs::set_permissions(
+        world.path("cargo"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let mut run = world.percore(&["build"]);
+    let run = run.env("CARGO", world.path("cargo")).assert().code(6);
+    run.stderr(
+        "percore: 'cargo metadata' failed: error: no toolchain; run it in the repository to see why\n",
+    );
+}
+
 #[test]
 fn a_missing_qemu_says_how_to_get_it() {
     let world = World::new();

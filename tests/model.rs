@@ -31,6 +31,19 @@ fn the_main_job_prints_both_tables_and_writes_the_report() {
     assert_eq!(html.matches("<svg").count(), 5);
 }
 
+/// A file in its way, and a place where nothing can be made: said before the work, with nothing printed.
+#[test]
+fn a_report_that_cannot_be_written_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for report in [file.to_str().unwrap(), "/proc/percore"] {
+        let small = ["--cores", "1", "--pages", "64", "--report", report];
+        let run = percore(&small).assert().code(6).stdout("");
+        run.stderr(contains(format!("percore: cannot make {report}: ")));
+    }
+}
+
 #[test]
 fn the_policy_goes_to_the_servers_command_line() {
     let dir = tempfile::tempdir().unwrap();

@@ -128,9 +128,10 @@ fn target_packages(cargo: &Path, root: &Path) -> Result<Vec<(String, Vec<String>
         .output()
         .map_err(Error::io(format!("cannot run {}", cargo.display())))?;
     if !output.status.success() {
-        return Err(failed(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ));
+        // The first line says it; rustup adds a backtrace.
+        let words = String::from_utf8_lossy(&output.stderr);
+        let first = words.lines().next().unwrap_or("it does not say why");
+        return Err(failed(first.trim().to_owned()));
     }
     let metadata: Metadata =
         serde_json::from_slice(&output.stdout).map_err(|cause| failed(cause.to_string()))?;

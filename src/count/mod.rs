@@ -350,6 +350,6 @@ mod tests {
         let events = Events::parse("x.toml".as_ref(), events::BUILT_IN).unwrap();
         plan.kernel(&Symbols::default(), &events).unwrap();
         assert_eq!(plan.config, Config::default());
-        assert_eq!(plan.missing.len(), 7 + 6);
+        assert_eq!(plan.missing.len(), 8 + 6, "{:?}", plan.missing);
     }
 }

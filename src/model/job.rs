@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     if args.threads {
         return real_threads(args, &series, &cores, &scripts);
     }
+    report::prepare(&args.report)?;
     let start = Instant::now();
     let mut plans = Vec::new();
     for file in &scripts {

@@ -43,12 +43,29 @@ impl Found {
         let title = "The same operations on the real kernel, counted";
         match &self.0 {
             Err(why) => format!("{title}: {why}.\n"),
-            Ok((ours, upstream)) => format!(
-                "{title} ({OURS}; instructions, not cycles):\n{}",
-                windows::render(ours, upstream.as_ref())
-            ),
+            Ok((ours, upstream)) => {
+                let other = upstream.as_ref().map(|report| source(UPSTREAM, report));
+                format!(
+                    "{title}; instructions, not cycles:\n{}{}{}",
+                    source(OURS, ours),
+                    other.unwrap_or_default(),
+                    windows::render(ours, upstream.as_ref())
+                )
+            }
         }
     }
+}
+
+/// Which revisions a record is of.
+fn source(name: &str, report: &Report) -> String {
+    let fact = |key| report.fact(key).unwrap_or("unknown");
+    format!(
+        "  {name}: {}, percore {}, kernel {}, L4Re {}\n",
+        fact("memory server"),
+        fact("percore revision"),
+        fact("kernel revision"),
+        fact("l4re revision"),
+    )
 }
 
 #[cfg(test)]
@@ -68,11 +85,14 @@ mod tests {
         let mut good = Report::default();
         good.push_fact("memory server", "percore-pager");
         good.push_fact("programs", 2);
+        good.push_fact("percore revision", "abc1234");
         good.push_fact("window 1", "256 page free by requests");
         good.write(&path).unwrap();
         let text = find(dir.path()).text();
         let both = text.contains("percore-pager") && text.contains("free by requests");
         assert!(both, "{text}");
+        let of = "record.csv: percore-pager, percore abc1234, kernel unknown, L4Re unknown\n";
+        assert!(text.contains(of), "{text}");
         assert!(find(dir.path()).0.unwrap().1.is_none());
     }
 }

@@ -10,6 +10,17 @@ use super::point::{Measured, Point};
 use super::{plot, table};
 use crate::Error;
 
+/// Makes the folder of a report, and sees that something can be written there: before the work, not after it.
+///
+/// # Errors
+/// It cannot be made or written to.
+pub fn prepare(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(Error::io(format!("cannot make {}", folder.display())))?;
+    tempfile::tempfile_in(folder)
+        .map_err(Error::io(format!("cannot write in {}", folder.display())))?;
+    Ok(())
+}
+
 /// Writes `report.html` and `points.csv` into a folder, which is made; returns their paths.
 ///
 /// # Errors
