@@ -62,6 +62,8 @@ pub(super) struct Ready {
     blocks: [u32; DEPTH[2]],
     /// What is left of a block that was begun: first frame, and the one behind the last.
     rest: (u32, u32),
+    /// The most frames in it since [`Ready::fell`] last said so.
+    top: u32,
 }
 
 impl Ready {
@@ -75,7 +77,18 @@ impl Ready {
             runs: [0; DEPTH[1]],
             blocks: [0; DEPTH[2]],
             rest: (0, 0),
+            top: 0,
         }
+    }
+
+    /// Whether there are so many frames fewer than before; says it once, and then for so many more.
+    #[inline]
+    pub(super) fn fell(&mut self, by: u32) -> bool {
+        let fell = self.frames + by <= self.top;
+        if fell || self.frames > self.top {
+            self.top = self.frames;
+        }
+        fell
     }
 
     /// Most frames that may wait.
@@ -305,5 +318,20 @@ mod tests {
         assert_eq!(ready.frames(), 3 + 16 + 256);
         while ready.give_back().is_some() {}
         assert_eq!(ready.frames(), 0);
+    }
+
+    #[test]
+    fn what_falls_is_said_once() {
+        let mut ready = Ready::new();
+        ready.set_depth(ZeroDepth::for_frames(10_000));
+        let push = |ready: &mut Ready, class, start| assert!(ready.push(class, FrameNo(start)));
+        push(&mut ready, 2, 0);
+        push(&mut ready, 2, 512);
+        assert!(!ready.fell(512) && ready.pop(1).is_none());
+        assert!(ready.pop(2).is_some() && ready.fell(512) && !ready.fell(512));
+        push(&mut ready, 1, 1024);
+        assert!(!ready.fell(512));
+        assert!(ready.pop(1).is_some() && !ready.fell(512));
+        assert!(ready.pop(2).is_some() && ready.fell(512) && !ready.fell(512));
     }
 }

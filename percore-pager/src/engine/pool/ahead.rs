@@ -41,7 +41,16 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
         true
     }
 
-    /// Whether [`Pool::idle`] would find work with so many frames at least. Takes a few loads.
+    /// Whether so much that was zeroed has been taken that the idle thread is to be woken now, and not when it
+    /// is looked the next time: each fault of long sequential use takes 2 MiB, and a client that rests
+    /// between two would find no more than the first few zeroed. Says it once for each 2 MiB.
+    #[inline]
+    pub fn took_much(&mut self) -> bool {
+        self.ready.fell(PageOrder::BLOCK.frames())
+    }
+
+    /// Whether [`Pool::idle`] would find work with so many frames at least. Takes a few loads, and the policy's
+    /// count of free frames where there is room for that many.
     pub fn has_idle_work(&self, frames: u64) -> bool {
         if self.waiting.frames() >= frames {
             return true;
