@@ -22,6 +22,8 @@ use super::word::{GROUP, GROUP_SHIFT, Page};
 
 /// Pieces that one turn may handle.
 pub(super) const TURN_PIECES: u64 = 64;
+/// Pages that one turn of an allocation makes sure of, at some 310 instructions each: three groups.
+const TURN_PAGES: u64 = 48;
 /// Words of a table that one turn may look at, as [`table::next_used`] counts them: some 3000 instructions.
 pub(super) const TURN_WORDS: u32 = 512;
 
@@ -293,8 +295,8 @@ impl Work {
         pool: &mut Pool<'_, P, K>,
         write: bool,
     ) -> Result<(), Errno> {
-        let (mut frames, mut pieces) = (0, 0);
-        while self.left > 0 && frames < TURN_FRAMES && pieces < TURN_PIECES {
+        let (mut frames, mut pages) = (0, 0);
+        while self.left > 0 && frames < TURN_FRAMES && pages < TURN_PAGES {
             let page = self.at >> PAGE_SHIFT;
             if !page::is_there(pool.arena(), self.ds, page) {
                 if frames > 0 {
@@ -304,7 +306,7 @@ impl Work {
                 pool.arena_mut().get_mut(self.ds).next_page = page;
             }
             frames += populate::bring(pool, self.ds, page, write)?.work();
-            pieces += 1;
+            pages += 1;
             self.advance((PAGE_SIZE - self.at % PAGE_SIZE).min(self.left));
         }
         Ok(())
