@@ -32,7 +32,7 @@ use crate::frames::Reshape;
 
 use super::api::Api;
 use super::counters::Counters;
-use super::parked::{Calls, Parked};
+use super::parked::{Calls, PATIENCE, Parked};
 use super::sweep::Sweep;
 use super::world::World;
 
@@ -106,8 +106,10 @@ pub struct Core<'a, P, W> {
     pub(super) own: Option<Ref<Account>>,
     /// The object whose capability is in the last answer.
     pub(super) handed: Option<Label>,
-    /// The message at hand was put aside before and is not put aside again.
+    /// The message at hand was put aside before: for objects that end it is not put aside again.
     pub(super) last_try: bool,
+    /// Turns that it may still wait for memory.
+    pub(super) patience: u16,
     /// Whose turn is next: parked calls', ends', a change of policy's.
     next_turn: u8,
     pub(super) api: Api<'a>,
@@ -132,6 +134,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             own: None,
             handed: None,
             last_try: false,
+            patience: PATIENCE,
             next_turn: 0,
             api: Api::default(),
             counters: Counters::default(),
@@ -202,6 +205,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     #[inline]
     pub fn handle_fully(&mut self, msg: Incoming, ticket: Ticket) -> Verdict {
         self.handed = None;
+        self.begin_turn();
         let Some(found) = self.objects.find(msg.label) else {
             return self.stray(msg);
         };
@@ -263,6 +267,21 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         self.parked.awake() > 0 || self.ends() || self.api.change.is_moving()
     }
 
+    /// Bounds what the message or turn that begins does to make memory free. Where nothing can be parked, nothing
+    /// can go on later.
+    #[inline]
+    pub(super) fn begin_turn(&mut self) {
+        if !self.setting.inline_work {
+            self.pool.begin_turn();
+        }
+    }
+
+    /// Whether what was missing may be there later: objects are ending, or this turn has made as much memory free as it
+    /// may and there is more.
+    pub(super) fn comes_back(&self) -> bool {
+        self.ends() || self.pool.is_short()
+    }
+
     /// Whether objects are on their way out, or may be.
     pub(super) fn ends(&self) -> bool {
         self.sweep.is_pending() || self.objects.has_condemned()
@@ -272,6 +291,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     /// take turns.
     pub fn turn(&mut self, utcb: UtcbRef) -> Turn {
         self.handed = None;
+        self.begin_turn();
         let wants = [
             self.parked.awake() > 0,
             self.ends(),

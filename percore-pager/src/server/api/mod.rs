@@ -176,6 +176,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
     #[cold]
     pub fn handle_service(&mut self, msg: Incoming, ticket: Ticket) -> Verdict {
         self.handed = None;
+        self.begin_turn();
         self.counters.others += 1;
         self.pager_api(msg, ticket, Asker::Service(msg.label & 2 != 0))
     }
@@ -200,8 +201,11 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         quota: Option<u64>,
         ticket: Ticket,
     ) -> Verdict {
+        self.begin_turn();
         match self.create_factory(utcb, quota) {
-            Err(Errno::NoMem) if self.ends() => self.begin(Call::Factory { quota }, utcb, ticket),
+            Err(Errno::NoMem) if self.comes_back() => {
+                self.begin(Call::Factory { quota }, utcb, ticket)
+            }
             made => Verdict::of(made),
         }
     }

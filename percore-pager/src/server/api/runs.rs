@@ -156,6 +156,8 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             let taken = match self.take_for(it) {
                 Ok(taken) => taken,
                 Err(error) if it.have == 0 => return Step::Done(Err(error)),
+                // As many as there are, when all memory is given back that can be.
+                Err(_) if self.pool.is_short() => return Step::Short,
                 Err(_) => break,
             };
             if let Some(place) = it.handles.get_mut(it.have as usize) {
@@ -379,8 +381,8 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 continue;
             }
             let Ok(taken) = runs::take(&mut self.pool, runs, it.order) else {
-                if self.ends() {
-                    // What ends may give memory back.
+                if self.comes_back() {
+                    // There may be more later.
                     return Step::Short;
                 }
                 // As many as there are.

@@ -71,6 +71,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         match self.try_show(&it, utcb) {
             Err(Errno::Again) => Step::Asleep,
             Err(Errno::NoMem) if ending => Step::Short,
+            Err(Errno::NoMem | Errno::AddrNotAvail) if self.pool.is_short() => Step::Short,
             Err(error) => {
                 self.pool.kernel.drop_foreign(it.from);
                 Step::Done(Err(error))

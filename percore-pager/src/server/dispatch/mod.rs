@@ -39,14 +39,17 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         })
     }
 
-    /// Serves a message. Should memory be short while objects are ending, which may be what gives it
-    /// back, the message is tried again (CL-22: nobody must notice that ends take time).
+    /// Serves a message. Should memory be short that may be there later, the message is tried again (CL-22: nobody
+    /// must notice that ends take time).
     pub(super) fn serve(&mut self, msg: Incoming, ticket: Ticket, found: Found) -> Verdict {
-        let saved = if self.ends() { Saved::new(msg) } else { None };
+        // Work on a dataspace waits by itself.
+        let takes = matches!(msg.tag.label(), proto::FACTORY | proto::RM | PROTOCOL);
+        let may = (takes || self.ends()) && !self.setting.inline_work;
+        let saved = if may { Saved::new(msg) } else { None };
         let verdict = self.dispatch(msg, ticket, found);
         match (verdict, saved) {
             (Verdict::Answer(tag), Some(saved))
-                if is_shortage(tag) && self.ends() && self.retry_later(saved, ticket) =>
+                if is_shortage(tag) && self.comes_back() && self.retry_later(saved, ticket) =>
             {
                 Verdict::Parked
             }
@@ -105,7 +108,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         (word, pc): (u64, u64),
         error: Errno,
     ) -> Verdict {
-        let shortage = error == Errno::NoMem && self.ends();
+        let shortage = error == Errno::NoMem && self.comes_back();
         if shortage && self.retry_later(Saved::of_words(msg, &[word, pc]), ticket) {
             return Verdict::Parked;
         }
@@ -123,7 +126,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         ask: Ask,
         error: Errno,
     ) -> Verdict {
-        let shortage = error == Errno::NoMem && self.ends();
+        let shortage = error == Errno::NoMem && self.comes_back();
         let words = [0, ask.offset, ask.spot, u64::from(ask.flags)];
         if shortage && self.retry_later(Saved::of_words(msg, &words), ticket) {
             return Verdict::Parked;

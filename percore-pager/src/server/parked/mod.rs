@@ -29,9 +29,9 @@ use super::world::{Client, World};
 pub(super) use call::{Call, ForeignCopy, Saved, Shown};
 pub(super) use step::Step;
 
-/// Turns that a call waits at most for memory of objects that are ending. So many turns give back
-/// more than most threads have; somebody who makes objects end for ever keeps no caller waiting for ever.
-const PATIENCE: u16 = 4096;
+/// Turns that a call waits at most for memory: of objects that are ending, or that is given back in turns. So many
+/// turns give back more than most threads have; somebody who makes objects end for ever keeps no caller waiting for ever.
+pub(super) const PATIENCE: u16 = 4096;
 
 /// Factories above an object that are looked at to find whose call it is. What is nested deeper counts as
 /// one client's.
@@ -96,7 +96,13 @@ impl<'a> Calls<'a> {
 
     /// Puts a call aside; `false` when there is no place, or its owner has too many.
     #[must_use = "the caller still waits when it is false"]
-    fn put(&mut self, owner: Client, ticket: Ticket, call: Call, asleep: bool) -> bool {
+    fn put(
+        &mut self,
+        (owner, patience): (Client, u16),
+        ticket: Ticket,
+        call: Call,
+        asleep: bool,
+    ) -> bool {
         let (mut free, mut mine) = (0, 0);
         let mut at = None;
         for (n, place) in self.places.iter().enumerate() {
@@ -113,7 +119,7 @@ impl<'a> Calls<'a> {
         if let Some(place) = self.places.get_mut(at) {
             (place.owner, place.ticket) = (owner, ticket);
         }
-        self.put_at(at, call, asleep, PATIENCE);
+        self.put_at(at, call, asleep, patience);
         true
     }
 
@@ -226,9 +232,11 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         }
     }
 
-    fn whose(&self, call: &Call) -> Client {
-        call.label()
-            .map_or(Client::NOBODY, |label| self.client_of(label))
+    /// Whose a call is, and how long it may wait.
+    fn whose(&self, call: &Call) -> (Client, u16) {
+        let label = call.label();
+        let client = label.map_or(Client::NOBODY, |label| self.client_of(label));
+        (client, self.patience)
     }
 
     /// Whose an object is.
@@ -243,11 +251,12 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         Client::DEEP
     }
 
-    /// Puts a message aside until objects that are ending have given their memory back; `false` when
+    /// Puts a message aside until objects that are ending, or later turns, have given memory back; `false` when
     /// that cannot be done.
     pub(super) fn retry_later(&mut self, saved: Saved, ticket: Ticket) -> bool {
         let call = Call::Retry(saved);
-        let may = !self.setting.inline_work && !self.last_try;
+        let again = !self.last_try || self.pool.is_short() && self.patience > 0;
+        let may = !self.setting.inline_work && again;
         let put = may && self.parked.put(self.whose(&call), ticket, call, false);
         self.counters.retried += u64::from(put);
         put
@@ -296,7 +305,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             step => match (step, call) {
                 (_, Call::Retry(saved)) => {
                     self.parked.free(at);
-                    return self.try_again(saved, utcb, ticket);
+                    return self.try_again(saved, utcb, (ticket, patience));
                 }
                 (Step::More, _) => (false, patience),
                 _ => {
@@ -310,12 +319,18 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         Turn::More
     }
 
-    /// Serves a message that was put aside, for the last time.
-    fn try_again(&mut self, saved: Saved, utcb: UtcbRef, ticket: Ticket) -> Turn {
+    /// Serves a message that was put aside: for the last time, unless it is memory that is given back in turns which is
+    /// missing, and there is patience left.
+    fn try_again(
+        &mut self,
+        saved: Saved,
+        utcb: UtcbRef,
+        (ticket, patience): (Ticket, u16),
+    ) -> Turn {
         let msg = saved.load(utcb);
-        self.last_try = true;
+        (self.last_try, self.patience) = (true, patience.saturating_sub(1));
         let verdict = self.handle(msg, ticket);
-        self.last_try = false;
+        (self.last_try, self.patience) = (false, PATIENCE);
         match verdict {
             Verdict::Answer(tag) => Turn::Answer(ticket, tag),
             Verdict::Parked => Turn::More,

@@ -18,7 +18,7 @@ use super::call::{Call, ForeignCopy};
 pub(in crate::server) enum Step {
     /// To be stepped again.
     More,
-    /// To be stepped again when objects that are ending have given memory back.
+    /// To be stepped again when objects that are ending, or later turns, have given memory back.
     Short,
     /// To be stepped again when another server has answered.
     Asleep,
@@ -69,7 +69,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                     Ok(Progress::More) => Step::More,
                     Ok(Progress::Done) => self.foreign_done(from, Ok(())),
                     Err(Errno::Again) => Step::Asleep,
-                    Err(Errno::NoMem) if self.ends() => Step::Short,
+                    Err(Errno::NoMem) if self.comes_back() => Step::Short,
                     Err(error) => self.foreign_done(from, Err(foreign_error(error))),
                 }
             }
@@ -88,7 +88,9 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 let error = match private.advance(&self.objects, &mut self.pool) {
                     Ok(Some(range)) => return Step::Done(rm_proto::answer_place(utcb, range)),
                     Ok(None) => return Step::More,
-                    Err(Errno::NoMem) if self.ends() => return Step::Short,
+                    Err(Errno::NoMem) if self.comes_back() => return Step::Short,
+                    // The search for a place is not done.
+                    Err(Errno::AddrNotAvail) if self.pool.is_short() => return Step::Short,
                     Err(_) if !here => Errno::BadProto,
                     Err(error) => error,
                 };
@@ -103,17 +105,22 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 label,
             } => {
                 // Should the memory be gone, there is nothing to give back.
-                if self.is_dataspace(*own)
-                    && matches!(work.step(&mut self.pool), Ok(Progress::More))
-                {
-                    return Step::More;
+                if self.is_dataspace(*own) {
+                    match work.step(&mut self.pool) {
+                        Ok(Progress::More) => return Step::More,
+                        Err(Errno::NoMem) if self.pool.is_short() => return Step::Short,
+                        Ok(Progress::Done) | Err(_) => {}
+                    }
                 }
                 Step::Done(answer_detach(utcb, *answer, *label))
             }
             Call::Factory { .. } if self.ends() => Step::Short,
-            Call::Factory { quota } => Step::Done(self.create_factory(utcb, *quota)),
+            Call::Factory { quota } => match self.create_factory(utcb, *quota) {
+                Err(Errno::NoMem) if self.pool.is_short() => Step::Short,
+                made => Step::Done(made),
+            },
             Call::Api(task) => match self.step_api(task, utcb) {
-                Step::Done(Err(Errno::NoMem)) if self.ends() => Step::Short,
+                Step::Done(Err(Errno::NoMem)) if self.comes_back() => Step::Short,
                 step => step,
             },
             Call::Bring {
@@ -124,7 +131,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 if self.is_dataspace(*object) {
                     match work.step(&mut self.pool) {
                         Ok(Progress::More) => return Step::More,
-                        Err(Errno::NoMem) if self.ends() => return Step::Short,
+                        Err(Errno::NoMem) if self.comes_back() => return Step::Short,
                         // Without memory for all of it, the fault brings what there is.
                         Ok(Progress::Done) | Err(_) => {}
                     }
@@ -138,12 +145,12 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         }
     }
 
-    /// Without memory the work stands still while objects are ending, which may give it some.
+    /// Without memory the work stands still while there may be more later.
     fn step_work(&mut self, work: &mut Work) -> Step {
         match work.step(&mut self.pool) {
             Ok(Progress::More) => Step::More,
             Ok(Progress::Done) => Step::Done(Ok(MsgTag::plain(0, 0, 0))),
-            Err(Errno::NoMem) if self.ends() => Step::Short,
+            Err(Errno::NoMem) if self.comes_back() => Step::Short,
             Err(error) => Step::Done(Err(error)),
         }
     }
