@@ -319,6 +319,12 @@ fn start(w: &Shared, env: &Table, command: &str, memory: Option<usize>) -> mlua:
         }
         return Ok(());
     }
+    if name == "rom/percore-top" {
+        return refuse(format!(
+            "{command}: on the kernel only; the model prints its own figures, and chooses policies by \
+             --policy or percore.pagers"
+        ));
+    }
     let core = match cap_of(env, "scheduler") {
         Some(Cap::Scheduler(cpu)) => cpu,
         None => 0,

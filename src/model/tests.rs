@@ -92,6 +92,26 @@ fn what_the_model_lacks_is_said_with_file_and_line() {
     assert!(e.contains("rom/percore-pager"), "{e}");
 }
 
+/// What percore.lua does by a program that the model has not says so, with the script's line.
+#[test]
+fn figures_and_live_changes_are_the_kernels() {
+    for call in [
+        "percore.statistics(p)",
+        "percore.used(p)",
+        "percore.policy(p, 1, \"avl\")",
+        "percore.factory(p, 1, nil, true)",
+    ] {
+        let script = format!(
+            "local percore = require(\"percore\")\nlocal p = percore.pagers(\"core\", 4)\n{call}"
+        );
+        let e = run_text(&script).unwrap_err();
+        assert!(
+            e.contains("rom/percore-top --") && e.contains("on the kernel only"),
+            "{call}: {e}"
+        );
+    }
+}
+
 #[test]
 fn mem_and_region_map_of_different_pagers_are_refused() {
     let e = run_text(
