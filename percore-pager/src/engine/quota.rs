@@ -20,6 +20,10 @@
 //! at once, and when nothing is left it disappears. Nothing is ever charged anew to it, except to
 //! finish work that began before.
 
+mod reach;
+
+pub use reach::Reach;
+
 use super::arena::{Arena, Pod, Ref};
 use super::slabs::{CLASSES, PageHeader};
 
@@ -56,60 +60,6 @@ const SPOILT: u8 = 4;
 const TOP: u8 = 8;
 /// It says how much faults bring.
 const REACHES: u8 = 16;
-
-/// How much memory a fault brings, in log2 of pages: what the first fault of a dataspace brings, and
-/// the least and the most that any brings. Between these it follows the use (`ds/populate.rs`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Reach {
-    start: u8,
-    least: u8,
-    most: u8,
-}
-
-impl Reach {
-    /// The largest: 2 MiB.
-    pub const MAX: u8 = 9;
-    /// 16 KiB at first, single pages in sparse use, up to 2 MiB in sequential use.
-    pub const DEFAULT: Reach = Reach {
-        start: 2,
-        least: 0,
-        most: Self::MAX,
-    };
-    /// 2 MiB for each fault.
-    pub const LARGEST: Reach = Reach {
-        start: Self::MAX,
-        least: Self::MAX,
-        most: Self::MAX,
-    };
-
-    /// `None` unless `least` <= `start` <= `most` <= [`Reach::MAX`].
-    pub const fn new(start: u8, least: u8, most: u8) -> Option<Self> {
-        if least <= start && start <= most && most <= Self::MAX {
-            Some(Reach { start, least, most })
-        } else {
-            None
-        }
-    }
-
-    /// What the first fault of a dataspace brings.
-    #[inline]
-    pub const fn start(self) -> u8 {
-        self.start
-    }
-
-    /// What a fault brings at least: the window that is mapped ahead.
-    #[inline]
-    pub const fn least(self) -> u8 {
-        self.least
-    }
-
-    /// What a fault brings at most.
-    #[inline]
-    pub const fn most(self) -> u8 {
-        self.most
-    }
-}
 
 /// An account's figures in bytes, in the order of the protocol (MOE-QUO-09).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

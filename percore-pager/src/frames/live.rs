@@ -18,10 +18,11 @@
 //! change is under way a request for a run that reaches across `low` or `high` may be refused
 //! although all its frames are free; requests for single frames never are.
 
+mod reshape;
 mod seat;
 
-use super::allocator::Frames;
-use super::cache::{CacheShape, Cached};
+pub use reshape::Reshape;
+
 use super::error::SwitchError;
 use super::memory::Memory;
 use super::policies::{Chosen, Policies};
@@ -355,83 +356,5 @@ unsafe impl Policy for Live<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Something that has a [`Live`] policy somewhere in it.
-pub trait Reshape<'a>: Policy {
-    /// The policy that can be replaced.
-    fn live(&mut self) -> &mut Live<'a>;
-
-    /// The same, to ask it.
-    fn live_ref(&self) -> &Live<'a>;
-
-    /// The size of the cache in front; [`CacheShape::OFF`] where there is none.
-    fn cache(&self) -> CacheShape {
-        CacheShape::OFF
-    }
-
-    /// Changes the size of the cache; `false` where there is none.
-    fn set_cache(&mut self, _shape: CacheShape) -> bool {
-        false
-    }
-}
-
-impl<'a> Reshape<'a> for Live<'a> {
-    fn live(&mut self) -> &mut Live<'a> {
-        self
-    }
-
-    fn live_ref(&self) -> &Live<'a> {
-        self
-    }
-}
-
-impl<'a> Reshape<'a> for Cached<Live<'a>> {
-    fn live(&mut self) -> &mut Live<'a> {
-        self.policy_mut()
-    }
-
-    fn live_ref(&self) -> &Live<'a> {
-        self.policy()
-    }
-
-    fn cache(&self) -> CacheShape {
-        self.shape()
-    }
-
-    fn set_cache(&mut self, shape: CacheShape) -> bool {
-        self.reshape(shape);
-        true
-    }
-}
-
-impl<'a, P: Reshape<'a>> Frames<'_, P> {
-    /// See [`Live::begin`].
-    ///
-    /// # Errors
-    ///
-    /// See [`Live::begin`].
-    pub fn begin_switch(
-        &mut self,
-        policies: impl Into<Policies>,
-        memory: Memory<'a>,
-    ) -> Result<(), (SwitchError, Option<Memory<'a>>)> {
-        self.policy.live().begin(policies, memory)
-    }
-
-    /// See [`Live::step`].
-    pub fn step_switch(&mut self) -> Progress<'a> {
-        self.policy.live().step()
-    }
-
-    /// See [`Live::abandon`].
-    pub fn abandon_switch(&mut self) -> bool {
-        self.policy.live().abandon()
-    }
-
-    /// See [`Reshape::set_cache`].
-    pub fn reshape_cache(&mut self, shape: CacheShape) -> bool {
-        self.policy.set_cache(shape)
     }
 }

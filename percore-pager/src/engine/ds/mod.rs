@@ -27,6 +27,7 @@
 //! value ([`Work`], [`Death`], or the dataspace itself while it is being zeroed) that the caller keeps
 //! and calls again, serving others in between.
 
+mod copying;
 mod create;
 mod death;
 mod holder;
