@@ -192,34 +192,38 @@ pub(super) fn drop_pages<P: Policy, K: Kernel>(
             drop_run(pool, ds, slot, (base, kept, used), mask, charged)
         }
         Group::Table(table) => {
-            let mut handled = 0;
+            let (mut handled, mut own) = (0, 0);
             for index in (0..GROUP as usize).filter(|n| mask >> n & 1 != 0) {
                 let word = core::mem::take(&mut pool.arena_mut().get_mut(table)[index]);
                 handled += u64::from(word != 0);
-                dispose(pool, ds, Page::from_word(word), charged);
+                own += dispose(pool, ds, Page::from_word(word), charged);
             }
+            // Together: what is charged is counted in each account above.
+            uncharge(pool, ds, own, charged);
             drop_empty(pool, slot, table);
             handled
         }
     }
 }
 
-/// Takes away what an entry held that is in no table any more.
+/// Takes away what an entry held that is in no table any more. Gives the number of pages that are to be
+/// [uncharged](uncharge).
 pub(super) fn dispose<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
     page: Page,
-    charged: bool,
-) {
+    alive: bool,
+) -> u64 {
     match page {
         Page::Empty => {}
         Page::Own(frame) => {
-            give_own(pool, ds, (frame, 1), charged);
-            uncharge(pool, ds, 1, charged);
+            give_own(pool, ds, (frame, 1), alive);
+            return 1;
         }
         Page::Static(frame) => pool.forget(frame),
         Page::Shared(record) => share::drop_user(pool, record),
     }
+    0
 }
 
 /// Frees a table that has become empty.
@@ -274,7 +278,8 @@ fn drop_run<P: Policy, K: Kernel>(
     handled + u64::from(spare != 0)
 }
 
-fn uncharge<P: Policy, K: Kernel>(
+/// Gives back the charge for pages that are gone, unless the dataspace dies: then it has been.
+pub(super) fn uncharge<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     ds: Ref<Ds>,
     pages: u64,

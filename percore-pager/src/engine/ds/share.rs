@@ -145,7 +145,8 @@ pub(super) fn copy_page<P: Policy, K: Kernel>(
     }
     let index = (to.1 % GROUP) as usize;
     let old = core::mem::replace(&mut pool.arena_mut().get_mut(table)[index], entry.word());
-    page::dispose(pool, to.0, Page::from_word(old), true);
+    let gone = page::dispose(pool, to.0, Page::from_word(old), true);
+    page::uncharge(pool, to.0, gone, true);
     page::drop_empty(pool, slot, table);
     Ok(true)
 }

@@ -25,23 +25,29 @@ pub fn drop_some<P: Policy, K: Kernel>(
         return false;
     }
     let account = table::account(pool.arena(), runs);
-    let mut left = most;
-    while left > 0 && !pool.must_unmap() {
+    // Given back together: what is charged is counted in each account above.
+    let (mut left, mut gone) = (most, 0);
+    let over = loop {
+        if left == 0 || pool.must_unmap() {
+            break false;
+        }
         left -= 1;
         match table::pop_last(pool.arena_mut(), runs) {
             Some((_, record)) if record.state() == State::Free => {}
             Some((_, record)) => {
                 pool.give_up(record.start(), record.order().frames().into());
-                if let Some(account) = account {
-                    slabs::settle(pool, account, bytes(record.order()));
-                }
+                gone += bytes(record.order());
             }
             None if table::free_node(pool, runs) => left = left.saturating_sub(NODE - 1),
-            None => {
-                slabs::free(pool, runs);
-                return true;
-            }
+            None => break true,
         }
+    };
+    // The head is charged to the account still, so it is there.
+    if let Some(account) = account.filter(|_| gone > 0) {
+        slabs::settle(pool, account, gone);
     }
-    false
+    if over {
+        slabs::free(pool, runs);
+    }
+    over
 }
