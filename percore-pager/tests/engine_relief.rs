@@ -8,8 +8,8 @@ use l4_sys::Errno;
 use machine::{Machine, PAGE, accounts, machine, touch};
 use percore_pager::engine::ds::{self, ContiguousAlign, Death, Ds, Work, flag};
 use percore_pager::engine::pool::TURN_PIECES;
-use percore_pager::engine::{Account, Ref, Store, slabs};
-use percore_pager::frames::Kind;
+use percore_pager::engine::{Account, Ref, Store, runs, slabs};
+use percore_pager::frames::{Kind, PageOrder};
 
 const RW: u32 = flag::R | flag::W;
 const FRAMES: u64 = 8192;
@@ -235,4 +235,56 @@ fn work_goes_on_in_later_turns() {
     let count = ds::census(full.m.arena(), object, |_, _, _| ()).expect("sound");
     assert_eq!(count.own, pages);
     println!("{pages} pages in {turns} turns");
+}
+
+/// Runs that are given up while much waits to be unmapped: that takes turns, and nothing is changed before.
+#[test]
+fn many_runs_are_freed_in_turns() {
+    const RUNS: usize = 384;
+    let order = PageOrder::new(5).expect("small");
+    let mut m = machine(16384, Kind::Bitmap);
+    let (_, account) = accounts(&mut m, 1 << 40);
+    let table = runs::open(&mut m, account).expect("memory");
+    let mut handles = vec![];
+    for _ in 0..RUNS {
+        let taken = runs::take(&mut m, table, order).expect("memory");
+        runs::ready(m.arena_mut(), table, taken.handle);
+        handles.push((taken.start.0, taken.handle.raw()));
+    }
+    // Each second one, so that no two of them are neighbours.
+    handles.sort_unstable();
+    let each_second: Vec<u32> = handles
+        .iter()
+        .step_by(2)
+        .map(|(_, handle)| *handle)
+        .collect();
+    let mut turns = vec![];
+    for part in each_second.chunks(64) {
+        for turn in 1.. {
+            m.begin_turn();
+            m.kernel.unmaps = 0;
+            let live = runs::totals(m.arena(), table).live;
+            let got = runs::give(&mut m, table, part, false);
+            assert!(m.kernel.unmaps <= 2, "{} unmaps in a turn", m.kernel.unmaps);
+            if got.is_ok() {
+                turns.push(turn);
+                break;
+            }
+            assert_eq!((got, m.is_short()), (Err(Errno::NoMem), true));
+            assert_eq!(runs::totals(m.arena(), table).live, live);
+        }
+    }
+    println!("{turns:?} turns for 64 runs each");
+    assert!(turns[0] == 1 && turns[2] > 16);
+    // The end of all of them takes turns, too.
+    loop {
+        m.kernel.unmaps = 0;
+        let done = runs::drop_some(&mut m, table, 64);
+        assert!(m.kernel.unmaps <= 1);
+        if done {
+            break;
+        }
+    }
+    while m.unmap_waiting() {}
+    assert_eq!((m.uses().data, m.arena().get(account).reserved()), (0, 0));
 }

@@ -272,7 +272,7 @@ impl<'a, P: Policy, K: Kernel> Pool<'a, P, K> {
     }
 
     /// Whether so much waits that a turn is to be spent on it before more is given up.
-    pub(super) fn must_unmap(&self) -> bool {
+    pub fn must_unmap(&self) -> bool {
         self.waiting.is_due()
     }
 

@@ -18,8 +18,8 @@ use super::kernel::{BATCH, Block, Kernel, Revoke};
 /// Pages of one call, unless it is one block of a long run.
 const PAGES: u64 = 64;
 
-/// Spans that can wait: a call's worth, and what one group of scattered pages adds before anybody looks.
-const SPANS: usize = 80;
+/// Spans that can wait: a call's worth, and what one request adds that gives up 64 runs.
+const SPANS: usize = 128;
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -97,9 +97,9 @@ impl Waiting {
         self.used == 0
     }
 
-    /// Whether another run can be added without a flush.
-    pub(super) fn has_room(&self) -> bool {
-        self.used < SPANS
+    /// Whether so many runs more can be added without a flush.
+    pub(super) fn has_room(&self, runs: usize) -> bool {
+        self.used + runs <= SPANS
     }
 
     /// Whether a call's worth waits: who adds more flushes first.

@@ -43,7 +43,7 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
 
     /// Lets runs whose account is gone wait to be unmapped, as many as there is room for.
     pub(super) fn await_orphans(&mut self) {
-        while self.recycle.has_orphans() && self.waiting.has_room() {
+        while self.recycle.has_orphans() && self.waiting.has_room(1) {
             let Some(run) = self.recycle.drain() else {
                 return;
             };

@@ -40,7 +40,8 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
     }
 
     /// Whether, since the turn began, something found too little memory although more can be made free in a later turn,
-    /// or a search for address space was not done. What failed is to be tried again then.
+    /// or a search for address space was not done, or too much waits to be unmapped for more to be given up. What
+    /// failed is to be tried again then.
     #[inline]
     pub fn is_short(&self) -> bool {
         self.short
@@ -91,6 +92,30 @@ impl<P: Policy, K: Kernel> Pool<'_, P, K> {
             return Some(PIECE);
         }
         ds::give_back_kept(self)
+    }
+
+    /// Makes sure that so many runs, 64 at most, can be given up without a system call. `false` when that takes more than
+    /// this turn may do: a later one goes on.
+    pub(in crate::engine) fn make_way(&mut self, runs: usize) -> bool {
+        while !self.waiting.has_room(runs) {
+            let most = match self.budget {
+                Budget::Unbounded => TURN_PIECES,
+                Budget::Pieces(left) => left,
+            };
+            let done = if most < PIECE {
+                None
+            } else {
+                self.flush(most.into())
+            };
+            let Some((_, pages)) = done else {
+                self.short = true;
+                return false;
+            };
+            if let Budget::Pieces(left) = &mut self.budget {
+                *left = left.saturating_sub(pages.max(PIECE.into()) as u32);
+            }
+        }
+        true
     }
 
     /// Takes a step of a search from the turn's budget; `false`, and the turn is short, when it is used up.

@@ -137,13 +137,17 @@ fn with(arena: &Arena, runs: Ref<Runs>, handle: Handle, state: State) -> Option<
 ///
 /// # Errors
 ///
-/// `NoEnt` one is not, or is named twice: nothing has changed then.
+/// `NoEnt` one is not, or is named twice; `NoMem` too much waits to be unmapped, and the turn's work is done
+/// (see [`Pool::is_short`]). Nothing has changed then.
 pub fn give<P: Policy, K: Kernel>(
     pool: &mut Pool<'_, P, K>,
     runs: Ref<Runs>,
     handles: &[u32],
     keep: bool,
 ) -> Result<(), Errno> {
+    if !keep && !pool.make_way(handles.len()) {
+        return Err(Errno::NoMem);
+    }
     // Marked first, so that one that is named twice is found.
     for (marked, handle) in handles.iter().enumerate() {
         let handle = Handle::from_raw(*handle);

@@ -374,6 +374,11 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
                 it.left = 0;
                 break;
             }
+            if !it.more && self.pool.must_unmap() {
+                // Much waits already: a turn for that.
+                self.pool.unmap_waiting();
+                return Step::More;
+            }
             if !it.more {
                 runs::drop_kept(&mut self.pool, runs, it.order);
                 self.api.runs_given += 1;
