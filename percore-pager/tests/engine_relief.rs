@@ -24,6 +24,8 @@ struct Full {
     /// One page of each 64 KiB of them is used.
     keepers: Vec<Ref<Ds>>,
     hog: Ref<Ds>,
+    /// Frames that a turn handled, at most.
+    most: u64,
 }
 
 /// With `kept` frames kept by dataspaces, `waiting` that wait to be unmapped and, as far as there is room for
@@ -60,6 +62,7 @@ fn full(kept: u64, waiting: u64, ready: u64) -> Full {
         account,
         keepers,
         hog,
+        most: 0,
     }
 }
 
@@ -86,6 +89,7 @@ fn in_turns<T>(
         let got = call(full);
         let handled = handled(full, before);
         assert!(handled <= MOST, "{handled} frames in turn {turn}");
+        full.most = full.most.max(handled);
         assert!(full.m.kernel.unmaps <= 8, "{} unmaps", full.m.kernel.unmaps);
         assert!(full.m.kernel.work <= 64 << 10);
         if got.is_ok() || !full.m.is_short() {
@@ -122,7 +126,8 @@ fn a_request_that_needs_what_is_kept_takes_turns() {
         assert_eq!((turns.m.uses().kept, turns.m.uses().waiting), (0, 0));
         assert_eq!(turns.m.zeroed_frames(), 0);
         println!(
-            "kept, waiting, zeroed {kept}, {waiting}, {ready}: {at_once} frames at once; {count} turns"
+            "kept, waiting, zeroed {kept}, {waiting}, {ready}: {at_once} frames at once; {count} turns, {} at most",
+            turns.most
         );
         assert!(count >= at_once / MOST && count <= 2 + (at_once + ready) / 8);
     }
@@ -206,6 +211,7 @@ fn a_large_table_does_not_hold_up_others() {
         account,
         keepers: vec![large, other],
         hog,
+        most: 0,
     };
     let (got, turns) = in_turns(&mut full, |full| touch(&mut full.m, 3, full.hog, page, RW));
     got.expect("what is kept");
