@@ -28,6 +28,8 @@ struct Object {
     bytes: Vec<u8>,
     size: u64,
     align: u64,
+    /// Whether its account shared nothing when it was made.
+    private: bool,
     /// Its client's address space.
     client: u64,
 }
@@ -113,9 +115,11 @@ impl Rig {
         }
         let client = self.next;
         self.next += 1;
+        let private = self.m.arena().get(self.accounts[account].0).is_private();
         self.objects.push(Object {
             at,
             account,
+            private,
             bytes,
             size,
             align,

@@ -45,15 +45,17 @@ impl Rig {
         let sum = uses.free + uses.held + uses.meta + uses.data + uses.waiting;
         assert_eq!(sum, FRAMES, "conservation: {uses:?}");
         let (mut own, mut kept) = (0, 0);
-        // Who has each frame: at most one owner, or sharers only; and the owner's account.
-        let mut users: BTreeMap<u64, (usize, bool, usize)> = BTreeMap::new();
+        // Who has each frame: at most one owner, or sharers only; and the owner's account, if
+        // it shared nothing when the object was made.
+        let mut users: BTreeMap<u64, (usize, bool, Option<usize>)> = BTreeMap::new();
         let mut pages = BTreeMap::new();
         for n in 0..self.objects.len() {
             let object = &self.objects[n];
             let kind = self.m.arena().get(object.at).kind();
             let count = ds::census(self.m.arena(), object.at, |page, frame, shared| {
                 let fixed = frame.0 > BASE + FRAMES;
-                let entry = users.entry(frame.0).or_insert((0, shared, object.account));
+                let mine = object.private.then_some(object.account);
+                let entry = users.entry(frame.0).or_insert((0, shared, mine));
                 assert!(
                     fixed || shared && entry.1 || entry.0 == 0,
                     "{frame:?} has two owners"
@@ -98,11 +100,10 @@ impl Rig {
                     let user = users.get(&mapping.frame);
                     // Static memory shows the same to everybody.
                     let fixed = mapping.frame > BASE + FRAMES;
-                    // An account that shares nothing sees what it had before.
+                    // An account that shares nothing sees what it had before, in objects made under that statement.
                     let ghost = self.ghosts.get(client).copied();
-                    let own = |shared: bool, account: usize| {
-                        let it = self.m.arena().get(self.accounts[account].0);
-                        !shared && ghost == Some(account) && it.is_private()
+                    let own = |shared: bool, account: Option<usize>| {
+                        !shared && account.is_some() && ghost == account
                     };
                     let harmless = user.is_none_or(|(_, shared, account)| {
                         own(*shared, *account) || (*shared || fixed) && !mapping.write
