@@ -18,8 +18,8 @@ use super::kernel::{BATCH, Block, Kernel, Revoke};
 /// Pages of one call, unless it is one block of a long run.
 const PAGES: u64 = 64;
 
-/// Spans that can wait: a call's worth, and what one request adds that gives up 64 runs.
-const SPANS: usize = 128;
+/// Spans that can wait: a call's worth, and what one group of scattered pages adds before anybody looks.
+const SPANS: usize = 80;
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
