@@ -276,3 +276,61 @@ fn notices_during_a_round() {
     }
     rig.check_empty();
 }
+
+/// Somebody drops an object again and again, before a round through the table ends: what has been found
+/// is taken apart all the same.
+#[test]
+fn notices_without_end_do_not_hold_up_ends() {
+    let mut rig = Rig::shaped(Shape {
+        entries: 640,
+        ..Shape::USUAL
+    });
+    let root = rig.root;
+    let victim = rig.dataspace(root, 100 * PAGE);
+    for page in 0..100 {
+        rig.map_page(victim, page, 7);
+    }
+    let many: Vec<Cap> = (0..600).map(|_| rig.map(root)).collect();
+    let before = rig.core.pool.uses().data;
+    rig.drop_cap(victim);
+    let mut freed = None;
+    for (n, cap) in many.iter().enumerate() {
+        rig.drop_cap(*cap);
+        for _ in 0..8 {
+            rig.turn();
+        }
+        if freed.is_none() && rig.core.pool.uses().data < before {
+            freed = Some(n);
+        }
+    }
+    assert!(freed.is_some_and(|n| n < 20), "after {freed:?} notices");
+    rig.check_empty();
+}
+
+/// What ended first comes to its end although more is found to have ended in each turn.
+#[test]
+fn later_ends_do_not_hold_up_earlier_ones() {
+    let mut rig = Rig::shaped(Shape {
+        entries: 640,
+        ..Shape::USUAL
+    });
+    let root = rig.root;
+    let victim = rig.dataspace(root, 1600 * PAGE);
+    for page in (0..1600).step_by(16) {
+        rig.map_page(victim, page, 7);
+    }
+    let many: Vec<Cap> = (0..600).map(|_| rig.map(root)).collect();
+    let before = rig.core.pool.uses().data;
+    rig.drop_cap(victim);
+    assert!(rig.turn(), "it is found");
+    for cap in many {
+        rig.drop_cap(cap);
+    }
+    let mut turns = 0;
+    while rig.core.pool.uses().data > before - 100 {
+        assert!(rig.turn(), "it is taken apart");
+        turns += 1;
+    }
+    assert!(turns < 100, "{turns} turns");
+    rig.check_empty();
+}

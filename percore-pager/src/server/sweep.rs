@@ -2,6 +2,9 @@
 //!
 //! The kernel says that gates were deleted, not which. So each notice starts a round through the table;
 //! a notice during a round, which may be about an entry behind, starts another one after it.
+//!
+//! Rounds and the taking apart of what they found take turns: whoever drops objects so fast that no round is the
+//! last one does not keep everybody's memory from coming back.
 
 use crate::frames::Reshape;
 
@@ -17,6 +20,8 @@ pub(super) struct Sweep {
     cursor: u32,
     running: bool,
     again: bool,
+    /// The last turn was one of a round.
+    looked: bool,
 }
 
 impl Sweep {
@@ -31,10 +36,11 @@ impl Sweep {
 }
 
 impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
-    /// A turn's worth of ending objects: first finding them, because what clients see of an end (labels,
-    /// quota) comes with that.
+    /// A turn's worth of ending objects.
     pub(super) fn end_some(&mut self) {
-        if !self.sweep.running {
+        let waits = self.objects.has_condemned();
+        self.sweep.looked = self.sweep.running && !(self.sweep.looked && waits);
+        if !self.sweep.looked {
             let live = self.objects.live();
             // `false`: there was nothing to end.
             let _ = self.objects.turn(&mut self.pool);

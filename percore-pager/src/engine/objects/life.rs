@@ -9,7 +9,7 @@ use crate::engine::runs;
 use crate::engine::slabs;
 use crate::frames::Policy;
 
-use super::entry::{Entry, NONE, Object, State};
+use super::entry::{Entry, Link, NONE, Object, State};
 use super::label::Label;
 use super::table::Objects;
 
@@ -40,19 +40,40 @@ impl Objects<'_> {
             Object::Dataspace(ds) => State::Dataspace(Death::begin(pool, ds)),
             Object::RegionMap(map) => State::RegionMap(map),
         };
-        let next = self.condemned;
         if let Some(entry) = self.entry(at) {
             entry.state = state;
             entry.key = Entry::EMPTY.key;
-            entry.next = next;
             if entry.gate {
                 pool.kernel.drop_gate(at);
             } else {
                 pool.kernel.ended(at);
             }
-            self.condemned = at;
         }
+        self.put_last(at);
         true
+    }
+
+    /// Objects that end take turns: neither a large one nor many small ones hold up others.
+    fn put_last(&mut self, at: Link) {
+        let last = self.last;
+        match self.entry(last) {
+            Some(entry) => entry.next = at,
+            None => self.condemned = at,
+        }
+        if let Some(entry) = self.entry(at) {
+            entry.next = NONE;
+        }
+        self.last = at;
+    }
+
+    /// Takes the first object that ends out of the list.
+    fn take_first(&mut self) {
+        let at = self.condemned;
+        let next = self.entry(at).map_or(NONE, |entry| entry.next);
+        self.condemned = next;
+        if next == NONE {
+            self.last = NONE;
+        }
     }
 
     /// Whether there is something for [`Objects::turn`].
@@ -66,7 +87,7 @@ impl Objects<'_> {
         let Some(entry) = self.entry(at) else {
             return false;
         };
-        let (child, next, runs) = (entry.child, entry.next, entry.runs);
+        let (child, runs) = (entry.child, entry.runs);
         let done = match &mut entry.state {
             State::Dataspace(death) => death.step(pool),
             State::RegionMap(map) => {
@@ -81,10 +102,11 @@ impl Objects<'_> {
                 if done {
                     rm::free_map(pool, map);
                 }
-                // First out of the list: what follows may put others in front.
+                self.take_first();
                 if done {
-                    self.condemned = next;
                     self.release(at);
+                } else {
+                    self.put_last(at);
                 }
                 for backing in dropped.into_iter().flatten() {
                     self.drop_user(pool, backing);
@@ -96,15 +118,17 @@ impl Objects<'_> {
                     if let Some(label) = self.label(child, below.generation) {
                         self.condemn(pool, label);
                     }
-                    return true;
+                    false
                 }
                 None => runs.is_none_or(|runs| runs::drop_some(pool, runs, TURN_RUNS)),
             },
             State::Free | State::Live(_) => true,
         };
+        self.take_first();
         if done {
-            self.condemned = next;
             self.release(at);
+        } else {
+            self.put_last(at);
         }
         true
     }

@@ -23,6 +23,8 @@ pub struct Objects<'a> {
     free: Link,
     /// Objects on their way out.
     pub(super) condemned: Link,
+    /// The last of them, if there is one.
+    pub(super) last: Link,
     live: u32,
     /// Entries that were ever used: the first ones, as free ones are taken in order and given back in front.
     begun: u32,
@@ -53,6 +55,7 @@ impl<'a> Objects<'a> {
             free: if count > 0 { 0 } else { NONE },
             entries,
             condemned: NONE,
+            last: NONE,
             live: 0,
             begun: 0,
             first,
