@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex};
 
 use fiasco_model::{kit, user};
 use l4_sys::{CapIdx, CapRights};
-use l4re_rs::Cap;
-use percore_pager::server::shell::place::Places;
 use percore_pager::server::shell::{Start, run};
 
 /// Where a run's failure is written, the first one only.
@@ -55,22 +53,7 @@ pub fn start(
     let caps = [(sigma0, SIGMA0, CapRights::RWSD)];
     program.start(&caps, move || {
         user::works(work);
-        let start = Start {
-            service: Cap::new(SERVICE),
-            sigma0: Some(Cap::new(SIGMA0)),
-            mem: None,
-            rm: None,
-            factory: Cap::new(CapIdx::FACTORY),
-            scheduler: Cap::new(CapIdx::SCHEDULER),
-            task: Cap::new(CapIdx::TASK),
-            thread: Cap::new(CapIdx::THREAD),
-            log: Cap::new(CapIdx::LOG),
-            handler: CapIdx::PAGER,
-            first_slot: FIRST_FREE,
-            first_reply: FIRST_REPLY,
-            places: Places::KERNEL,
-            kip: None,
-        };
+        let start = Start::on_sigma0(SERVICE, SIGMA0, FIRST_FREE, FIRST_REPLY);
         match run(&start, words.iter().map(String::as_bytes)) {
             Ok(never) => match never {},
             Err(refusal) => fail(&failure, format!("percore-pager: {refusal}")),

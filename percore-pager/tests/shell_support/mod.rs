@@ -7,7 +7,6 @@ use l4_sys::{CapIdx, CapRights, Fpage, MemRights, Timeout, Timeouts, proto, sysc
 use l4re_rs::Cap;
 use l4re_rs::cap::kind;
 use l4re_rs::varg::Arg;
-use percore_pager::server::shell::place::Places;
 use percore_pager::server::shell::{Start, run};
 
 /// Slots of the root task.
@@ -45,30 +44,15 @@ pub fn start_server() {
         prio: 128,
         pager: Some(SIGMA0),
     };
-    let (service, client, first) = (0x20, 0x21, 0x40);
-    let caps = [(SIGMA0, CapIdx::from_slot(client), CapRights::RWSD)];
+    let [service, client, first] = [0x20, 0x21, 0x40].map(CapIdx::from_slot);
+    let caps = [(SIGMA0, client, CapRights::RWSD)];
     let begin = move || {
-        let start = Start {
-            service: Cap::new(CapIdx::from_slot(service)),
-            sigma0: Some(Cap::new(CapIdx::from_slot(client))),
-            mem: None,
-            rm: None,
-            factory: Cap::new(CapIdx::FACTORY),
-            scheduler: Cap::new(CapIdx::SCHEDULER),
-            task: Cap::new(CapIdx::TASK),
-            thread: Cap::new(CapIdx::THREAD),
-            log: Cap::new(CapIdx::LOG),
-            handler: CapIdx::PAGER,
-            first_slot: CapIdx::from_slot(first),
-            first_reply: 1,
-            places: Places::KERNEL,
-            kip: None,
-        };
+        let start = Start::on_sigma0(service, client, first, 1);
         let refusal = run(&start, [&b"--cores=2"[..], b"--memory=32M"].into_iter());
         panic!("{:?}", refusal.map(|_| ()));
     };
     program.start(&caps, begin).expect("a program");
-    let given = kit::give_to_server(SERVER, SERVICE, CapIdx::from_slot(service));
+    let given = kit::give_to_server(SERVER, SERVICE, service);
     kit::check(given).expect("the gate");
 }
 

@@ -24,8 +24,8 @@ use super::supply::Regions;
 const FETCH_PRIO: u8 = 0xdf;
 /// Priority of idle threads: below every program.
 const IDLE_PRIO: u8 = 1;
-/// Stack bytes of a pager thread; what it holds for life lies there, too.
-const PAGER_STACK: u64 = 64 << 10;
+/// Priority of working threads: that which loaders give programs.
+const WORK_PRIO: u8 = 2;
 /// Stack bytes of its helpers.
 const HELPER_STACK: u64 = 16 << 10;
 /// Bytes of a place for a job.
@@ -60,7 +60,8 @@ impl Pieces {
             jobs: carver.pages(FAMILY * JOB)?,
             buffer: carver.pages(PAGE_SIZE)?,
             stack_tops: [
-                carver.pages(PAGER_STACK)? + PAGER_STACK,
+                carver.pages(pager::STACK)? + pager::STACK,
+                carver.pages(HELPER_STACK)? + HELPER_STACK,
                 carver.pages(HELPER_STACK)? + HELPER_STACK,
                 carver.pages(HELPER_STACK)? + HELPER_STACK,
             ],
@@ -128,7 +129,8 @@ impl Families<'_> {
         let jobs = [
             Job::Pager(pager),
             Job::Fetch(fetcher),
-            Job::Idle(Cap::new(own(own::IDLE_GATE))),
+            Job::Lend(Cap::new(own(own::IDLE_GATE))),
+            Job::Lend(Cap::new(own(own::WORK_GATE))),
         ];
         for (n, (thread, job)) in threads.into_iter().zip(jobs).enumerate() {
             let place = pieces.jobs + n as u64 * JOB;
@@ -155,7 +157,7 @@ impl Families<'_> {
         }
     }
 
-    /// Makes the three threads, and what they wait on.
+    /// Makes the threads, and what they wait on.
     fn make(
         &self,
         worker: u32,
@@ -177,17 +179,19 @@ impl Families<'_> {
             handler,
         };
         let (handler, fault) = (self.start.handler, own(own::FAULT_GATE));
-        let [pager_top, fetch_top, idle_top] = stack_tops;
+        let [pager_top, fetch_top, idle_top, work_top] = stack_tops;
         let threads = [
             thread(0, own::THREAD, PAGER_PRIO, handler, pager_top),
             thread(1, own::FETCH_THREAD, FETCH_PRIO, fault, fetch_top),
             thread(2, own::IDLE_THREAD, IDLE_PRIO, handler, idle_top),
+            thread(3, own::WORK_THREAD, WORK_PRIO, handler, work_top),
         ];
-        let [pager, fetching, idle] = threads;
+        let [pager, fetching, idle, work] = threads;
         // SAFETY: each UTCB is one thread's.
         unsafe { spawn::make(self.makers(), pager) }.map_err(failed("make pager thread"))?;
         for (n, label) in [
             (own::IDLE_GATE, pager::label::IDLE),
+            (own::WORK_GATE, pager::label::WORK),
             (own::FETCH_GATE, pager::label::FETCH),
             (own::FAULT_GATE, pager::label::FETCH_FAULT),
         ] {
@@ -198,7 +202,7 @@ impl Families<'_> {
             let made = factory.create_irq(Cap::new(own(n)));
             made.map_err(failed("make the interrupts of thread"))?;
         }
-        for helper in [fetching, idle] {
+        for helper in [fetching, idle, work] {
             // SAFETY: each UTCB is one thread's.
             let made = unsafe { spawn::make(self.makers(), helper) };
             made.map_err(failed("make the helpers of thread"))?;

@@ -9,12 +9,16 @@
 //!
 //! # Helpers
 //!
-//! Two threads on the same core call this one, on gates whose labels no client has: the idle thread,
-//! which runs when nobody else wants the CPU and whose every call is a bounded piece of work ahead of
-//! need; and the fetching thread ([`fetch`](super::fetch)).
+//! Three threads on the same core call this one, on gates whose labels no client has ([`helpers`]): the idle
+//! thread, which runs when nobody else wants the CPU and whose every call is a bounded piece of work ahead of
+//! need; the working thread, which runs as programs do and whose every call is a turn of long work
+//! ([`pace`]); and the fetching thread ([`fetch`](super::fetch)).
+
+mod helpers;
+mod pace;
 
 use l4_sys::item::Received;
-use l4_sys::{Errno, IpcError, MsgTag, Timeout, Timeouts, UtcbRef, syscall};
+use l4_sys::{IpcError, MsgTag, Timeout, Timeouts, UtcbRef, mem, syscall};
 use l4re_rs::Cap;
 use l4re_rs::cap::kind;
 use l4re_rs::msg::Reader;
@@ -28,15 +32,18 @@ use crate::server::{Ticket, Turn, Verdict};
 
 use super::carve::Carver;
 use super::effects::Handles;
-use super::fetcher;
-use super::mailbox::{self, Head, Mailbox, Stage};
+use super::mailbox::{Mailbox, Stage};
 use super::place::Slots;
 use super::space::AddressSpace;
 use super::supply::Regions;
 use super::tables::{self, ThreadCore};
 
-/// Reply slots of a thread: one to wait with, the helpers', the parked calls', and some to spare.
+use pace::{Pace, Wait};
+
+/// Reply slots of a thread: one to wait with, one for each of the three helpers that rest, and the parked calls'.
 pub const REPLY_SLOTS: u32 = 64;
+/// Bytes of a thread's stack.
+pub const STACK: u64 = 128 << 10;
 /// Bit of tickets of forwarded requests.
 const FORWARDED: u32 = 1 << 31;
 /// While there is work, a piece of it is done after so many messages.
@@ -54,6 +61,7 @@ pub mod label {
     pub const FETCH_FAULT: u64 = 0x30;
     pub const DELETED: u64 = 0x40;
     pub const MAIL: u64 = 0x50;
+    pub const WORK: u64 = 0x60;
 }
 
 /// Slots of the thread's own.
@@ -67,6 +75,8 @@ pub mod own {
     pub const IDLE_GATE: u64 = 5;
     pub const FETCH_GATE: u64 = 6;
     pub const FAULT_GATE: u64 = 7;
+    pub const WORK_THREAD: u64 = 8;
+    pub const WORK_GATE: u64 = 9;
 }
 
 /// What the thread is given.
@@ -101,12 +111,10 @@ pub struct PagerJob {
 }
 
 /// Serves for ever; returns when it could not begin, and has said so.
-// Not inlined: the helpers' stacks are smaller than what it takes.
-#[inline(never)]
 pub fn run(job: PagerJob) {
     let (mailbox, front, cpu) = (job.mailbox, job.front, job.cpu);
-    match Loop::new(job) {
-        Ok(mut it) => {
+    match begin(job) {
+        Ok(it) => {
             mailbox.set_stage(Stage::Ready);
             front.trigger();
             it.serve()
@@ -116,6 +124,23 @@ pub fn run(job: PagerJob) {
             mailbox.set_stage(Stage::Failed);
             front.trigger();
         }
+    }
+}
+
+/// Makes the loop, in the thread's own memory: on the way it is copied from hand to hand, and what that takes of
+/// the stack is free again when it serves.
+// Not inlined, for that, and because the helpers' stacks are smaller than what it takes.
+#[inline(never)]
+fn begin(mut job: PagerJob) -> Result<&'static mut Loop, &'static str> {
+    // The copies, and as much again for what is called.
+    const { assert!(size_of::<Loop>() as u64 * 7 <= STACK && align_of::<Loop>() <= 64) }
+    let place = job.carver.bytes(size_of::<Loop>() as u64);
+    let place = mem::at(place.ok_or("its memory is too small")?).cast::<Loop>();
+    let it = Loop::new(job)?;
+    // SAFETY: the piece is large enough, aligned to a cache line, this thread's for ever, and given away once.
+    unsafe {
+        place.write(it);
+        Ok(&mut *place)
     }
 }
 
@@ -141,6 +166,10 @@ struct Loop {
     idle: Option<u32>,
     /// The fetching thread's call, when it rests.
     fetch: Option<u32>,
+    /// The working thread's call, when it rests.
+    work: Option<u32>,
+    /// Who does long work at present.
+    pace: Pace,
     /// The front thread may have sent more than was handled.
     mail: bool,
     /// Messages that are left until something else is done, and how many there were at first.
@@ -161,6 +190,8 @@ impl Loop {
             current: 0,
             idle: None,
             fetch: None,
+            work: None,
+            pace: Pace::default(),
             mail: false,
             left: IDLE_CHECK,
             patience: IDLE_CHECK,
@@ -198,10 +229,11 @@ impl Loop {
         let mut answer: Option<MsgTag> = None;
         loop {
             self.core.pool.kernel.prepare(utcb);
-            let (receive, patience) = if self.core.has_work() || self.mail {
-                (Timeout::ZERO, MESSAGES_PER_TURN)
-            } else {
-                (Timeout::NEVER, IDLE_CHECK)
+            let busy = self.core.has_work();
+            let (receive, patience) = match self.pace.wait(busy, self.mail) {
+                Wait::Poll => (Timeout::ZERO, MESSAGES_PER_TURN),
+                Wait::While => (Timeout::from_us(pace::WHILE_US), MESSAGES_PER_TURN),
+                Wait::Rest => (Timeout::NEVER, IDLE_CHECK),
             };
             self.left = self.left.clamp(1, patience);
             self.patience = patience;
@@ -230,6 +262,7 @@ impl Loop {
             }
             let code = syscall::error_code(utcb);
             if code == IpcError::ReceiveTimeout as u64 {
+                self.pace.nobody_came();
                 self.turn(utcb);
             } else if answer.is_some() {
                 // What was to be handed over with the answer has reached nobody. A failed wait looks the
@@ -368,6 +401,12 @@ impl Loop {
         if self.mail {
             self.mail(utcb);
         }
+        if self.pace.is_driven()
+            && self.core.has_work()
+            && let Some(slot) = self.work.take()
+        {
+            self.give(slot, MsgTag(0));
+        }
         // What has ended waits to be unmapped: not for ever on a machine that rests.
         if !self.core.has_work()
             && self.core.pool.has_idle_work(1)
@@ -375,102 +414,6 @@ impl Loop {
         {
             self.give(slot, MsgTag(0));
         }
-    }
-
-    /// Lets the fetching thread go on when there is a question and it rests.
-    fn ask_on(&mut self, utcb: UtcbRef) {
-        if self.core.pool.kernel.fetch.is_waiting()
-            && let Some(slot) = self.fetch.take()
-            && let Some(tag) = self.core.pool.kernel.fetch.ask(utcb)
-        {
-            self.give(slot, tag);
-        }
-    }
-
-    /// A message that no client can send.
-    #[cold]
-    #[inline(never)]
-    fn helper(&mut self, msg: Incoming) -> Option<MsgTag> {
-        match msg.label & !3 {
-            label::IDLE => {
-                if self.core.idle() {
-                    return Some(MsgTag(0));
-                }
-                self.left = self.patience;
-                self.idle = Some(self.keep_current());
-                None
-            }
-            label::FETCH => {
-                if let Some(from) = self.core.pool.kernel.fetch.answered(msg.utcb) {
-                    self.core.foreign_answered(from);
-                }
-                self.fetch = Some(self.keep_current());
-                self.ask_on(msg.utcb);
-                None
-            }
-            label::FETCH_FAULT => fetcher::rescue(msg.tag, msg.utcb),
-            label::DELETED => {
-                self.core.gates_deleted();
-                None
-            }
-            label::MAIL => {
-                self.mail(msg.utcb);
-                None
-            }
-            _ => Some(MsgTag::plain(Errno::BadProto.label(), 0, 0)),
-        }
-    }
-
-    /// Handles one message that the front thread has sent. The next one has to wait for a turn, so that
-    /// whoever creates without end does not keep faults waiting.
-    fn mail(&mut self, utcb: UtcbRef) {
-        let next = self.mailbox.requests.take(utcb);
-        self.mail = next.is_some();
-        if let Some(head) = next {
-            let verdict = match head.kind {
-                mailbox::Kind::Create => {
-                    let quota = Some(utcb.mr(0)).filter(|quota| *quota != 0);
-                    let ticket = Ticket(FORWARDED | head.ticket);
-                    self.core.create_for_service(utcb, quota, ticket)
-                }
-                mailbox::Kind::Request => {
-                    let msg = Incoming {
-                        label: head.rights,
-                        tag: head.tag,
-                        utcb,
-                    };
-                    let ticket = Ticket(FORWARDED | head.ticket);
-                    self.core.handle_service(msg, ticket)
-                }
-                mailbox::Kind::Answer => Verdict::error(Errno::BadProto),
-            };
-            match verdict {
-                Verdict::Answer(tag) => {
-                    self.mail_back(head.ticket, tag, utcb);
-                    self.core.answer_sent();
-                }
-                Verdict::Parked => {}
-                // The front thread's caller waits, so there is an answer in any case.
-                Verdict::Nothing => {
-                    let tag = MsgTag::plain(Errno::NoSys.label(), 0, 0);
-                    self.mail_back(head.ticket, tag, utcb);
-                }
-            }
-        }
-    }
-
-    /// Sends an answer to the front thread.
-    fn mail_back(&mut self, ticket: u32, tag: MsgTag, utcb: UtcbRef) {
-        let head = Head {
-            kind: mailbox::Kind::Answer,
-            ticket,
-            rights: 0,
-            tag,
-        };
-        // The front thread has no more requests under way than the ring has places.
-        let put = self.mailbox.answers.put(head, utcb);
-        debug_assert!(put, "there is room for the answer to each request");
-        self.front.trigger();
     }
 }
 

@@ -22,8 +22,8 @@ use super::cpus::MAX_CPUS;
 
 /// log2 of a window onto a foreign dataspace.
 pub const FOREIGN_ORDER: u32 = 21;
-/// Threads of a pager thread's family: itself, one that fetches, one that idles.
-pub const FAMILY: u64 = 3;
+/// Threads of a pager thread's family: itself, one that fetches, one that idles, one that works.
+pub const FAMILY: u64 = 4;
 
 /// See the [module](self). Addresses of the program.
 #[derive(Clone, Copy, Debug)]

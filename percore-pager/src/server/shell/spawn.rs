@@ -21,8 +21,8 @@ pub enum Job {
     Pager(PagerJob),
     /// Ask other servers for a pager thread.
     Fetch(Fetcher),
-    /// Give a pager thread the time that nobody wants: call it again and again.
-    Idle(Cap<kind::Gate>),
+    /// Give a pager thread one's time: call it again and again.
+    Lend(Cap<kind::Gate>),
 }
 
 /// What a thread needs.
@@ -96,7 +96,7 @@ extern "C" fn begin(job: u64) {
     match unsafe { take(job) } {
         Job::Pager(job) => pager::run(job),
         Job::Fetch(fetcher) => fetcher::run(fetcher),
-        Job::Idle(gate) => idle(gate),
+        Job::Lend(gate) => lend(gate),
     }
     l4re_rs::panic::stop()
 }
@@ -112,7 +112,7 @@ unsafe fn take(job: u64) -> Job {
 }
 
 /// Calls the pager thread, which answers when it has used the time, as long as it lives.
-fn idle(gate: Cap<kind::Gate>) {
+fn lend(gate: Cap<kind::Gate>) {
     while ipc::call(gate, l4_sys::MsgTag(0)).is_ok() {}
 }
 

@@ -55,6 +55,34 @@ pub struct Start {
     pub kip: Option<&'static Kip>,
 }
 
+impl Start {
+    /// For a task with the kernel's initial capabilities, a service to be served and a client of sigma0, and
+    /// nothing of a loader's: from these slots on all are free.
+    pub const fn on_sigma0(
+        service: CapIdx,
+        sigma0: CapIdx,
+        first_slot: CapIdx,
+        first_reply: u32,
+    ) -> Self {
+        Start {
+            service: Cap::new(service),
+            sigma0: Some(Cap::new(sigma0)),
+            mem: None,
+            rm: None,
+            factory: Cap::new(CapIdx::FACTORY),
+            scheduler: Cap::new(CapIdx::SCHEDULER),
+            task: Cap::new(CapIdx::TASK),
+            thread: Cap::new(CapIdx::THREAD),
+            log: Cap::new(CapIdx::LOG),
+            handler: CapIdx::PAGER,
+            first_slot,
+            first_reply,
+            places: Places::KERNEL,
+            kip: None,
+        }
+    }
+}
+
 /// Why the program does not serve.
 #[derive(Debug)]
 pub enum Refusal<'a> {
