@@ -146,7 +146,7 @@ impl fmt::Display for Shortage {
             ),
             Shortage::TooLittle { share, threads } => write!(
                 f,
-                "there is too little memory: {} KiB for each of {threads} threads, which need {} (--memory, or \
+                "there is too little memory: {} KiB for each of {threads} threads, which need {} KiB (--memory, or \
                  sigma0's --reserve)",
                 share >> 10,
                 1 << (SMALLEST - 10)
