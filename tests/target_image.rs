@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use iced_x86::{Decoder, DecoderOptions, Instruction, InstructionInfoFactory};
+use iced_x86::{Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, Register};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 use serde::Deserialize;
 
@@ -15,6 +15,7 @@ use serde::Deserialize;
 struct Budget {
     text_and_data: u64,
     static_memory: u64,
+    frame: u64,
     scalar: Vec<String>,
 }
 
@@ -43,6 +44,26 @@ fn build(package: &str) -> PathBuf {
     root()
         .join("target-l4re/x86_64-unknown-linux-gnu/release")
         .join(package)
+}
+
+/// Bytes that `code`, a function, takes from its stack beside what it pushes, at most. A frame above a page
+/// is taken page by page, each one touched: in a row, or in a loop down to an address in a register.
+fn frame(code: &[u8]) -> u64 {
+    let bytes = |it: Instruction| match it.mnemonic() {
+        Mnemonic::Sub if it.op0_register() == Register::RSP => it.immediate(1),
+        Mnemonic::Lea
+            if it.memory_base() == Register::RSP && it.op0_register() == Register::R11 =>
+        {
+            it.memory_displacement64().wrapping_neg()
+        }
+        _ => 0,
+    };
+    let instructions = Decoder::new(64, code, DecoderOptions::NONE);
+    instructions
+        .into_iter()
+        .map(bytes)
+        .filter(|it| *it < 1 << 31)
+        .sum()
 }
 
 /// Instructions of `code` that name a vector or x87 register.
@@ -95,6 +116,7 @@ fn check(package: &str, budget: &Budget) {
     let text = elf.section_by_name(".text").expect("a .text section");
     let code = text.data().expect("its bytes");
     let (mut functions, mut wrong) = (0, Vec::new());
+    let mut largest = (0, String::new());
     for symbol in elf
         .symbols()
         .filter(|s| s.kind() == SymbolKind::Text && s.size() > 0)
@@ -110,6 +132,7 @@ fn check(package: &str, budget: &Budget) {
         functions += 1;
         let start = (symbol.address() - text.address()) as usize;
         let body = &code[start..start + symbol.size() as usize];
+        largest = largest.max((frame(body), name.clone()));
         wrong.extend(
             vector_instructions(body, symbol.address())
                 .into_iter()
@@ -117,6 +140,14 @@ fn check(package: &str, budget: &Budget) {
         );
     }
     println!("{package}: {functions} functions without a vector register");
+    let (frame, of) = &largest;
+    println!("{package}: {frame} bytes are the largest frame, that of {of}");
+    assert!(*frame > 0, "{package}: no function with a frame was found");
+    assert!(
+        *frame <= budget.frame,
+        "{package}: the frame of {of} has {frame} bytes, {} are allowed",
+        budget.frame
+    );
     assert!(
         functions >= 20,
         "{package}: only {functions} functions of {:?} found",
@@ -138,6 +169,27 @@ fn programs_keep_their_budgets() {
     for (package, budget) in &budgets {
         check(package, budget);
     }
+}
+
+#[test]
+fn a_frame_is_found() {
+    // push rbx; sub rsp, 0x12340; mov [rsp+8], rdi; add rsp, 0x12340; pop rbx; ret
+    let code = [
+        0x53, 0x48, 0x81, 0xec, 0x40, 0x23, 0x01, 0x00, 0x48, 0x89, 0x7c, 0x24, 0x08, 0x48, 0x81,
+        0xc4, 0x40, 0x23, 0x01, 0x00, 0x5b, 0xc3,
+    ];
+    assert_eq!(frame(&code), 0x12340);
+    // sub rsp, 0x28; sub rax, 0x7f; ret
+    let code = [0x48, 0x83, 0xec, 0x28, 0x48, 0x83, 0xe8, 0x7f, 0xc3];
+    assert_eq!(frame(&code), 0x28);
+    // lea r11, [rsp-0x5000]; sub rsp, 0x1000; mov qword [rsp], 0; cmp rsp, r11; jne; sub rsp, 0x28; ret
+    let code = [
+        0x4c, 0x8d, 0x9c, 0x24, 0x00, 0xb0, 0xff, 0xff, 0x48, 0x81, 0xec, 0x00, 0x10, 0x00, 0x00,
+        0x48, 0xc7, 0x04, 0x24, 0, 0, 0, 0, 0x4c, 0x39, 0xdc, 0x75, 0xec, 0x48, 0x83, 0xec, 0x28,
+        0xc3,
+    ];
+    assert_eq!(frame(&code), 0x5000 + 0x1000 + 0x28);
+    assert_eq!(frame(&[0xc3]), 0);
 }
 
 /// The check sees what it is meant to see.
