@@ -32,7 +32,7 @@ use crate::frames::Reshape;
 
 use super::api::Api;
 use super::counters::Counters;
-use super::parked::{Calls, PATIENCE, Parked};
+use super::parked::{Calls, PATIENCE, Parked, Saved};
 use super::sweep::Sweep;
 use super::world::World;
 
@@ -106,6 +106,8 @@ pub struct Core<'a, P, W> {
     pub(super) own: Option<Ref<Account>>,
     /// The object whose capability is in the last answer.
     pub(super) handed: Option<Label>,
+    /// The message at hand as it came, should it have to be tried again.
+    pub(super) at_hand: Saved,
     /// The message at hand was put aside before: for objects that end it is not put aside again.
     pub(super) last_try: bool,
     /// Turns that it may still wait for memory.
@@ -133,6 +135,7 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
             sweep: Sweep::default(),
             own: None,
             handed: None,
+            at_hand: Saved::EMPTY,
             last_try: false,
             patience: PATIENCE,
             next_turn: 0,

@@ -45,11 +45,15 @@ impl<'a, P: Reshape<'a>, W: World> Core<'a, P, W> {
         // Work on a dataspace waits by itself.
         let takes = matches!(msg.tag.label(), proto::FACTORY | proto::RM | PROTOCOL);
         let may = (takes || self.ends()) && !self.setting.inline_work;
-        let saved = if may { Saved::new(msg) } else { None };
+        // Into its place at once: most messages are never looked at again, and this is done for each.
+        let saved = may && self.at_hand.keep(msg);
         let verdict = self.dispatch(msg, ticket, found);
-        match (verdict, saved) {
-            (Verdict::Answer(tag), Some(saved))
-                if is_shortage(tag) && self.comes_back() && self.retry_later(saved, ticket) =>
+        match verdict {
+            Verdict::Answer(tag)
+                if saved
+                    && is_shortage(tag)
+                    && self.comes_back()
+                    && self.retry_later(self.at_hand, ticket) =>
             {
                 Verdict::Parked
             }

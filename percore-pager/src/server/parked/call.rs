@@ -121,22 +121,33 @@ pub(in crate::server) struct Saved {
 }
 
 impl Saved {
-    /// `None` when a capability came with it: that is in a receive buffer, where the next message's will be.
+    /// No message.
+    pub(in crate::server) const EMPTY: Saved = Saved {
+        label: 0,
+        tag: MsgTag(0),
+        words: [0; WORDS],
+    };
+
+    /// `None` as [`Saved::keep`] is `false`.
     pub(in crate::server) fn new(msg: Incoming) -> Option<Self> {
-        let mut words = [0; WORDS];
+        let mut saved = Saved::EMPTY;
+        saved.keep(msg).then_some(saved)
+    }
+
+    /// Takes a message in place of the one that it was. `false`, and it is not to be used, when a capability came
+    /// with it: that is in a receive buffer, where the next message's will be.
+    pub(in crate::server) fn keep(&mut self, msg: Incoming) -> bool {
         let used = msg.tag.words() + 2 * msg.tag.items();
         let mut items = (msg.tag.words()..used.min(WORDS - 1)).step_by(2);
         if items.any(|at| Received::decode(msg.utcb.mr(at), msg.utcb.mr(at + 1)).is_cap()) {
-            return None;
+            return false;
         }
-        for (n, word) in words.iter_mut().enumerate().take(used) {
+        for (n, word) in self.words.iter_mut().enumerate().take(used) {
             *word = msg.utcb.mr(n);
         }
-        Some(Saved {
-            label: msg.label,
-            tag: msg.tag,
-            words,
-        })
+        self.label = msg.label;
+        self.tag = msg.tag;
+        true
     }
 
     /// A message whose words are known and whose items there are none of.

@@ -314,7 +314,8 @@ impl Loop {
         let verdict = self.core.handle_fully(msg, Ticket(self.current));
         match verdict {
             Verdict::Answer(tag) => {
-                if received || self.left == 0 {
+                // A fault of long sequential use takes 2 MiB at once: that is not to wait for messages to come.
+                if received || self.left == 0 || self.core.pool.took_much() {
                     self.look_around(tag, msg.utcb, received)
                 } else {
                     Some(tag)
