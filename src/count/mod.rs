@@ -47,24 +47,12 @@ const CLEAR: &str = "memset";
 /// The function in which this project's benchmarks wait for each other.
 const SPIN: &str = "barrier_wait";
 
-/// Servers whose stalls are measured, and the functions of each whose system calls receive. They lie side
-/// by side.
+/// Servers whose stalls are measured, and the functions of each whose system calls receive.
 const SERVERS: [(&str, &str); 2] = [
     ("percore-pager", "*::pager::Loop::serve*"),
     // Upstream's loop is in its main function; the other system calls there are made once, at its start.
     ("moe", "main"),
 ];
-
-/// What functions take up together; `None` without any, or if there is room for others between them.
-fn side_by_side<'a>(functions: impl Iterator<Item = &'a Range<u64>> + Clone) -> Option<Range<u64>> {
-    /// Functions begin at multiples of this.
-    const ALIGN: u64 = 64;
-    let start = functions.clone().map(|range| range.start).min()?;
-    let end = functions.clone().map(|range| range.end).max()?;
-    let code: u64 = functions.clone().map(|range| range.end - range.start).sum();
-    let padding = ALIGN * (functions.count() as u64 - 1);
-    (end - start <= code + padding).then_some(start..end)
-}
 
 /// A function to report apart: `PART=MODULE:SYMBOL`. With `*` in it SYMBOL is a pattern of the name that a
 /// debugger shows, and fits one function.
@@ -228,17 +216,18 @@ impl Plan {
         }
         if let Some((_, function)) = SERVERS.iter().find(|(name, _)| *name == module.name) {
             let found = symbols.fitting(function);
-            match side_by_side(found.iter().map(|(_, range)| range)) {
-                Some(range) => self.config.receives.push(Receive {
+            for (_, range) in &found {
+                self.config.receives.push(Receive {
                     image: module.name.clone(),
                     lo: range.start,
                     hi: range.end,
-                }),
-                None => self.missing.push(format!(
-                    "stalls of {}: {} functions '{function}', expected one or some side by side",
-                    module.name,
-                    found.len()
-                )),
+                });
+            }
+            if found.is_empty() {
+                self.missing.push(format!(
+                    "stalls of {}: no function '{function}'",
+                    module.name
+                ));
             }
         }
     }
@@ -328,17 +317,8 @@ mod tests {
         plan.program(&module("percore-pager"), &Symbols::default());
         assert_eq!(plan.config.receives.len(), 1);
         assert_eq!(plan.config.receives[0].image, "moe");
-        let named = |m: &String| m.starts_with("stalls of percore-pager: 0 functions");
+        let named = |m: &String| m.starts_with("stalls of percore-pager: no function");
         assert!(plan.missing.iter().any(named), "{:?}", plan.missing);
-    }
-
-    #[test]
-    fn functions_side_by_side_are_one_range() {
-        let range = |all: &[Range<u64>]| side_by_side(all.iter());
-        assert_eq!(range(&[]), None);
-        assert_eq!(range(std::slice::from_ref(&(5..9))), Some(5..9));
-        assert_eq!(range(&[0x140..0x300, 0x100..0x13f]), Some(0x100..0x300));
-        assert_eq!(range(&[0x100..0x140, 0x200..0x300]), None);
     }
 
     #[test]

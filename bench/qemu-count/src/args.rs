@@ -44,7 +44,7 @@ pub struct Apart {
 }
 
 /// Code of a server in which it receives: each `syscall` instruction there ends what
-/// [`stall`](crate::stall) measures.
+/// [`stall`](crate::stall) measures. A server may receive in several places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receive {
     /// The server's image.
@@ -432,7 +432,9 @@ mod tests {
                 .collect();
             let receives = images
                 .iter()
-                .map(|image| Receive { image: image.name.clone(), lo: 16, hi: 99 })
+                .flat_map(|image| [16, 200].map(|lo| (image.name.clone(), lo)))
+                .take(crate::stall::MOST)
+                .map(|(image, lo)| Receive { image, lo, hi: lo + 99 })
                 .collect();
             let config = Config { out: "/o".into(), images, entries, apart, receives, ticks, arm };
             let pairs = config.pairs();

@@ -50,7 +50,7 @@ pub struct State {
     config: Config,
     images: Images,
     ranges: Vec<Range>,
-    /// By number of the server.
+    /// A server's number is that of the first one with its image.
     receives: Vec<Receives>,
     /// By window, CPU and server.
     stalls: Vec<(u32, u32, u8, Longest)>,
@@ -205,12 +205,11 @@ impl State {
     /// What is known now of a slot's code, as far as stalls are concerned.
     pub fn nature(&self, slot: SlotId) -> Nature {
         let key = self.keys[slot.0 as usize];
-        let server = |image| self.receives.iter().position(|r| r.image == image);
         let whose = match (key.half, self.images.only(key.page)) {
             (Half::Kernel, _) => Whose::Kernel,
             (Half::User, None) => Whose::Unknown,
-            (Half::User, Some(image)) => match image.and_then(server) {
-                Some(number) => Whose::Server(number as u8),
+            (Half::User, Some(image)) => match image.and_then(|image| self.server(image)) {
+                Some(number) => Whose::Server(number),
                 None => Whose::Other,
             },
         };
@@ -222,6 +221,12 @@ impl State {
         }
     }
 
+    /// The number of a server's image.
+    fn server(&self, image: ImageId) -> Option<u8> {
+        let number = self.receives.iter().position(|it| it.image == image);
+        number.map(|number| number as u8)
+    }
+
     /// The server that receives by a system call at `vaddr` in the block of `slot`.
     pub fn receiver(&self, slot: SlotId, vaddr: u64) -> Option<u8> {
         let page = self.keys[slot.0 as usize].page;
@@ -230,7 +235,8 @@ impl State {
                 image == receive.image && (receive.lo..receive.hi).contains(&link)
             })
         };
-        self.receives.iter().position(at).map(|number| number as u8)
+        let found = self.receives.iter().find(|it| at(it))?;
+        self.server(found.image)
     }
 
     /// Closes the open window and keeps its counts, and the longest stalls, which
