@@ -40,6 +40,17 @@ impl Span {
     /// Takes the largest aligned block off the end that one call may have; `None`, and nothing is taken, if it is
     /// more than `room` frames.
     fn pop(&mut self, room: u64) -> Option<Block> {
+        let block = self.last_block();
+        let frames = u64::from(block.order.frames());
+        if frames > room {
+            return None;
+        }
+        self.frames -= frames;
+        Some(block)
+    }
+
+    /// The largest aligned block at the end that one call may have.
+    fn last_block(&self) -> Block {
         let most = match self.long {
             true => u64::from(PageOrder::BLOCK.frames()),
             false => PAGES,
@@ -47,15 +58,10 @@ impl Span {
         let end = self.start + self.frames;
         let order = end.trailing_zeros().min(self.frames.min(most).ilog2());
         let order = PageOrder::new(order).unwrap_or(PageOrder::FRAME);
-        let frames = u64::from(order.frames());
-        if frames > room {
-            return None;
-        }
-        self.frames -= frames;
-        Some(Block {
-            start: FrameNo(end - frames),
+        Block {
+            start: FrameNo(end - u64::from(order.frames())),
             order,
-        })
+        }
     }
 }
 
@@ -163,22 +169,22 @@ impl Waiting {
             order: PageOrder::FRAME,
         }; BATCH];
         let mut done = [NOTHING; BATCH];
-        let (mut blocks, mut spans, mut pages, mut full) = (0, 0, 0, false);
-        while !full && pages < most && blocks < BATCH {
-            let last = self.used.checked_sub(1);
-            let Some(span) = last.and_then(|n| self.spans.get_mut(n)) else {
+        let (mut blocks, mut spans, mut pages) = (0, 0, 0);
+        // Those from here on have been looked at for what fits into the rest of the call.
+        let mut looked = self.used;
+        while pages < most && blocks < BATCH {
+            let Some(last) = self.used.checked_sub(1) else {
                 break;
             };
-            // A block of a long run is a call of its own.
-            if span.long && (blocks > 0 || most < PAGES) {
+            let Some(span) = self.spans.get_mut(last) else {
                 break;
-            }
+            };
             let end = span.start + span.frames;
-            while span.frames > 0 && pages < most && blocks < BATCH {
-                // Rather a call that is not full than small pieces in all that follow.
+            // A block of a long run is a call of its own.
+            let apart = span.long && (blocks > 0 || most < PAGES);
+            while !apart && span.frames > 0 && pages < most && blocks < BATCH {
                 let room = if blocks == 0 { u64::MAX } else { most - pages };
                 let Some(block) = span.pop(room) else {
-                    full = true;
                     break;
                 };
                 pages += u64::from(block.order.frames());
@@ -189,7 +195,19 @@ impl Waiting {
             }
             let start = span.start + span.frames;
             if start == end {
-                break;
+                // Rather a block of another span than a piece of this one: that would make small pieces of all
+                // that follow.
+                let room = most - pages;
+                let mut others = self.spans.iter().take(looked.min(last)).enumerate().rev();
+                let fits =
+                    |span: &Span| !span.long && u64::from(span.last_block().order.frames()) <= room;
+                let Some((fitting, _)) = others.find(|(_, span)| blocks > 0 && fits(span)) else {
+                    break;
+                };
+                self.spans.swap(fitting, last);
+                self.sorted = false;
+                looked = fitting;
+                continue;
             }
             if let Some(slot) = done.get_mut(spans).filter(|_| span.free) {
                 (slot.start, slot.frames) = (start, end - start);
@@ -245,5 +263,74 @@ impl Waiting {
             }
         }
         self.used = (kept + 1).min(self.used);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernel::{Foreign, Place};
+    use l4_sys::Errno;
+    extern crate std;
+    use std::vec::Vec;
+
+    /// Keeps the pages of each call.
+    struct Calls(Vec<Vec<(u64, u64)>>);
+
+    impl Kernel for Calls {
+        fn unmap(&mut self, blocks: &[Block], _: Revoke) {
+            let pages = |it: &Block| (it.start.0, u64::from(it.order.frames()));
+            self.0.push(blocks.iter().map(pages).collect());
+        }
+        fn zero(&mut self, _: Run) {}
+        fn zero_bytes(&mut self, _: Place, _: u32) {}
+        fn copy(&mut self, _: Place, _: Place, _: u32) {}
+        fn copy_foreign(&mut self, _: Place, _: Foreign, _: u64, _: u32) -> Result<u32, Errno> {
+            Err(Errno::NoSys)
+        }
+    }
+
+    /// What does not fit the rest of a call leaves it to what does: calls are as full as runs allow, no
+    /// run is cut into smaller flexpages for that, and each frame is given back once.
+    #[test]
+    fn smaller_runs_fill_a_call() {
+        let mut waiting = Waiting::new();
+        // By address: 16 of one page each, eight of 32 pages, three of 64.
+        let sizes = [(16, 1), (8, 32), (3, 64)];
+        let mut given = Vec::new();
+        for (at, (count, frames)) in sizes.into_iter().enumerate() {
+            for n in 0..count {
+                let start = FrameNo((at as u64 + 1) * 0x1_0000 + 2 * frames * n);
+                assert!(waiting.push(Run::new(start, frames).expect("a run"), true));
+            }
+        }
+        // Taken first: a page and 32 pages, behind which no 64 fit.
+        assert!(waiting.push(Run::new(FrameNo(0x9_0000), 32).expect("a run"), true));
+        assert!(waiting.push(Run::new(FrameNo(0x9_0041), 1).expect("a page"), true));
+        let mut calls = Calls(Vec::new());
+        let all = waiting.frames();
+        while let Some((blocks, pages)) = waiting.flush(&mut calls, PAGES, |run| {
+            given.push((run.start().0, run.frames()))
+        }) {
+            let last = calls.0.last().expect("a call");
+            assert_eq!(last.len() as u64, blocks);
+            assert_eq!(last.iter().map(|(_, pages)| pages).sum::<u64>(), pages);
+        }
+        let mut full: Vec<u64> = calls
+            .0
+            .iter()
+            .map(|it| it.iter().map(|(_, n)| n).sum())
+            .collect();
+        assert_eq!(full.iter().sum::<u64>(), all);
+        // 497 pages: seven full calls and the rest, in whichever order.
+        assert_eq!(all, 497);
+        full.sort_unstable();
+        assert_eq!(full, [49, 64, 64, 64, 64, 64, 64, 64]);
+        let blocks: usize = calls.0.iter().map(Vec::len).sum();
+        assert_eq!(blocks, 16 + 8 + 3 + 2, "as many flexpages as runs");
+        assert_eq!(given.iter().map(|(_, frames)| frames).sum::<u64>(), all);
+        given.sort_unstable();
+        assert!(given.windows(2).all(|it| it[0].0 + it[0].1 <= it[1].0));
+        assert_eq!(waiting.frames(), 0);
     }
 }
